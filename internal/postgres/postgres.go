@@ -1,0 +1,2 @@
+// Package postgres finds, starts and supervises a private PostgreSQL.
+package postgres
