@@ -1,0 +1,334 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"annals/domain"
+	"annals/domain/desk"
+	"annals/domain/employee"
+)
+
+// Reasons to refuse a command. Those that depend on the input are faults of its fields.
+var (
+	ErrExists      = domain.Errorf(domain.Conflict, "client.exists", "the client exists already")
+	ErrAbsent      = domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
+	ErrDeactivated = domain.Errorf(domain.Conflict, "client.deactivated", "the client is deactivated: reactivate it first")
+)
+
+// Command is the closed set of requests to a client.
+//
+//sumtype:decl
+type Command interface{ command() }
+
+type (
+	// Register makes a client.
+	Register struct {
+		Details
+		ProjectID domain.ID               `json:"project_id" doc:"The project that the client belongs to" format:"uuid"`
+		DeskID    domain.Field[domain.ID] `json:"desk_id,omitzero" doc:"A desk of that project"`
+		ManagerID domain.Field[domain.ID] `json:"manager_id,omitzero" doc:"An employee assigned to the project, and to the desk if there is one"`
+		Status    Status                  `json:"status,omitempty" doc:"lead unless given" enum:"lead,active,inactive"`
+		Tags      []string                `json:"tags,omitempty" maxItems:"100"`
+	}
+	// Edit changes details by a JSON merge patch of them.
+	Edit struct{ Patch map[string]any }
+	// Assign changes where the client belongs. What is left out stays; null takes
+	// the client off its desk or manager.
+	Assign struct {
+		ProjectID domain.Field[domain.ID] `json:"project_id,omitzero" doc:"The project to move to"`
+		DeskID    domain.Field[domain.ID] `json:"desk_id,omitzero" doc:"A desk of the project, or null for none"`
+		ManagerID domain.Field[domain.ID] `json:"manager_id,omitzero" doc:"An employee assigned to the project and the desk, or null for none"`
+		Reason    string                  `json:"reason,omitempty" maxLength:"1000"`
+	}
+	// Retag adds and removes tags.
+	Retag struct {
+		Add    []string `json:"add,omitempty" maxItems:"100"`
+		Remove []string `json:"remove,omitempty" maxItems:"100"`
+	}
+	// ChangeStatus moves the client along its lifecycle.
+	ChangeStatus struct {
+		Status Status `json:"status" enum:"lead,active,inactive"`
+	}
+	// Deactivate disables the client and keeps all that is known about it.
+	Deactivate struct {
+		Reason string `json:"reason" doc:"Why, for the history" maxLength:"1000"`
+	}
+	// Reactivate takes the deactivation back.
+	Reactivate struct{}
+)
+
+func (Register) command()     {}
+func (Edit) command()         {}
+func (Assign) command()       {}
+func (Retag) command()        {}
+func (ChangeStatus) command() {}
+func (Deactivate) command()   {}
+func (Reactivate) command()   {}
+
+// State is a client, folded from its events.
+type State struct {
+	exists      bool
+	Details     Details
+	Assignment  Assignment
+	Status      Status
+	Tags        []string // sorted
+	Deactivated bool
+}
+
+// Exists says whether there is such a client.
+func (s State) Exists() bool { return s.exists }
+
+// Aggregate is the client for the command side.
+var Aggregate = domain.Decider[State, Command, Event]{
+	Category: domain.Client,
+	Refs:     refs,
+	Decide:   decide,
+	Evolve:   evolve,
+}
+
+func (c Register) assignment() Assignment {
+	return Assignment{c.ProjectID, c.DeskID.Value, c.ManagerID.Value}
+}
+
+func (c Assign) over(a Assignment) Assignment {
+	return Assignment{c.ProjectID.Or(a.ProjectID), c.DeskID.Or(a.DeskID), c.ManagerID.Or(a.ManagerID)}
+}
+
+func refs(s State, c Command) []domain.Ref {
+	var a Assignment
+	switch c := c.(type) {
+	case Register:
+		a = c.assignment()
+	case Assign:
+		a = c.over(s.Assignment)
+	case Edit, Retag, ChangeStatus, Deactivate, Reactivate:
+		return nil
+	}
+	refs := []domain.Ref{{Category: domain.Project, ID: a.ProjectID}}
+	if a.DeskID != (domain.ID{}) {
+		refs = append(refs, domain.Ref{Category: domain.Desk, ID: a.DeskID})
+	}
+	if a.ManagerID != (domain.ID{}) {
+		refs = append(refs, domain.Ref{Category: domain.Employee, ID: a.ManagerID})
+	}
+	return refs
+}
+
+func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) {
+	if err := s.admits(c, m.Scope); err != nil {
+		return nil, err
+	}
+	switch c := c.(type) {
+	case Register:
+		return c.decide(w, m)
+	case Edit:
+		return c.decide(s)
+	case Assign:
+		return c.decide(s, w, m)
+	case Retag:
+		return c.decide(s)
+	case ChangeStatus:
+		return c.decide(s)
+	case Deactivate:
+		return c.decide(s)
+	case Reactivate:
+		if !s.Deactivated {
+			return nil, nil
+		}
+		return []Event{Reactivated{}}, nil
+	}
+	return nil, nil
+}
+
+// admits says whether a client in state s takes a command of c's kind at all,
+// from somebody with that scope. What they may not see does not exist for them.
+func (s State) admits(c Command, by domain.Scope) error {
+	if _, registering := c.(Register); registering {
+		if s.exists {
+			return ErrExists
+		}
+		return nil
+	}
+	if !s.exists || !by.Covers(s.Assignment.ProjectID, s.Assignment.DeskID) {
+		return ErrAbsent
+	}
+	if !s.Deactivated {
+		return nil
+	}
+	switch c.(type) {
+	case Edit, Retag, ChangeStatus:
+		return ErrDeactivated
+	case Register, Assign, Deactivate, Reactivate:
+	}
+	return nil
+}
+
+func (c Register) decide(w domain.World, m domain.Meta) ([]Event, error) {
+	var f domain.Faults
+	details, err := c.normal()
+	f.Add(err)
+	if c.Status == "" {
+		c.Status = Lead
+	}
+	f.Add(checkStatus(c.Status))
+	tags, err := normalTags("tags", c.Tags)
+	f.Add(err)
+	f.Add(c.assignment().check(w, m.Scope))
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	return []Event{Registered{details, c.assignment(), c.Status, tags}}, nil
+}
+
+func (c Edit) decide(s State) ([]Event, error) {
+	to, err := s.Details.merge(c.Patch)
+	if err != nil {
+		return nil, err
+	}
+	if to, err = to.normal(); err != nil {
+		return nil, err
+	}
+	if to == s.Details {
+		return nil, nil
+	}
+	was, is := diff(s.Details, to)
+	return []Event{Edited{From: was, To: is}}, nil
+}
+
+func (c Assign) decide(s State, w domain.World, m domain.Meta) ([]Event, error) {
+	to := c.over(s.Assignment)
+	var f domain.Faults
+	reason := domain.LongText(c.Reason)
+	f.Add(domain.CheckText("reason", reason, 1000))
+	f.Add(to.check(w, m.Scope))
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	if to == s.Assignment {
+		return nil, nil
+	}
+	return []Event{Reassigned{From: s.Assignment, To: to, Reason: reason}}, nil
+}
+
+// check holds the rules of belonging: a project, a desk of that project, a
+// manager assigned to both; and within what the actor may see.
+func (a Assignment) check(w domain.World, by domain.Scope) error {
+	var f domain.Faults
+	switch {
+	case a.ProjectID == domain.ID{}:
+		return domain.Fault("project_id", "required", "is required")
+	case !by.All && !by.Projects[a.ProjectID]:
+		return &domain.Error{Kind: domain.Forbidden, Code: "not_assigned", Field: "project_id", Msg: "you are not assigned to this project"}
+	case !w.Has(domain.Ref{Category: domain.Project, ID: a.ProjectID}):
+		return domain.Fault("project_id", "unknown", "%s names no project", a.ProjectID)
+	}
+	if a.DeskID != (domain.ID{}) {
+		switch d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: a.DeskID}); {
+		case !by.Covers(a.ProjectID, a.DeskID):
+			f.Add(&domain.Error{Kind: domain.Forbidden, Code: "not_assigned", Field: "desk_id", Msg: "you are not assigned to this desk"})
+		case !d.Exists():
+			f.Add(domain.Fault("desk_id", "unknown", "%s names no desk", a.DeskID))
+		case d.ProjectID != a.ProjectID:
+			f.Add(domain.Fault("desk_id", "other_project", "%s is a desk of another project: give a desk of project %s, or null", a.DeskID, a.ProjectID))
+		}
+	}
+	if a.ManagerID != (domain.ID{}) {
+		switch e := domain.Look[employee.State](w, domain.Ref{Category: domain.Employee, ID: a.ManagerID}); {
+		case !e.Exists():
+			f.Add(domain.Fault("manager_id", "unknown", "%s names no employee", a.ManagerID))
+		case !e.Assigned().Covers(a.ProjectID, a.DeskID):
+			f.Add(domain.Fault("manager_id", "not_assigned", "%s is not assigned to the client's project and desk", a.ManagerID))
+		}
+	}
+	return f.Err()
+}
+
+func (c Retag) decide(s State) ([]Event, error) {
+	var f domain.Faults
+	add, err := normalTags("add", c.Add)
+	f.Add(err)
+	remove, err := normalTags("remove", c.Remove)
+	f.Add(err)
+	for _, t := range add {
+		if slices.Contains(remove, t) {
+			f.Add(domain.Fault("remove", "contradiction", "%q is to be added and removed at once", t))
+		}
+	}
+	e := Retagged{
+		Added:   slices.DeleteFunc(add, func(t string) bool { return slices.Contains(s.Tags, t) }),
+		Removed: slices.DeleteFunc(remove, func(t string) bool { return !slices.Contains(s.Tags, t) }),
+	}
+	if n := len(s.Tags) + len(e.Added) - len(e.Removed); n > maxTags {
+		f.Add(domain.Fault("add", "too_many", "would make %d tags, at most %d are allowed", n, maxTags))
+	}
+	if err := f.Err(); err != nil || len(e.Added)+len(e.Removed) == 0 {
+		return nil, err
+	}
+	return []Event{e}, nil
+}
+
+const maxTags = 100
+
+// normalTags brings tags into the form in which they are stored: each once, sorted.
+func normalTags(field string, tags []string) ([]string, error) {
+	var f domain.Faults
+	var out []string
+	if len(tags) > maxTags {
+		return nil, domain.Fault(field, "too_many", "has %d tags, at most %d are allowed", len(tags), maxTags)
+	}
+	for i, t := range tags {
+		t = domain.Text(t)
+		f.Add(domain.CheckName(fmt.Sprintf("%s[%d]", field, i), t, 50))
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), f.Err()
+}
+
+func (c ChangeStatus) decide(s State) ([]Event, error) {
+	if err := checkStatus(c.Status); err != nil || c.Status == s.Status {
+		return nil, err
+	}
+	return []Event{StatusChanged{From: s.Status, To: c.Status}}, nil
+}
+
+func checkStatus(s Status) error {
+	if !slices.Contains(Statuses, s) {
+		return domain.Fault("status", "unknown", "is %q, and has to be lead, active or inactive", s)
+	}
+	return nil
+}
+
+func (c Deactivate) decide(s State) ([]Event, error) {
+	reason := domain.LongText(c.Reason)
+	if strings.TrimSpace(reason) == "" {
+		return nil, domain.Fault("reason", "required", "is required: it is kept in the history")
+	}
+	if err := domain.CheckText("reason", reason, 1000); err != nil || s.Deactivated {
+		return nil, err
+	}
+	return []Event{Deactivated{Reason: reason}}, nil
+}
+
+func evolve(s State, e Event) State {
+	switch e := e.(type) {
+	case Registered:
+		s = State{exists: true, Details: e.Details, Assignment: e.Assignment, Status: e.Status, Tags: e.Tags}
+	case Edited:
+		s.Details = s.Details.apply(e)
+	case Reassigned:
+		s.Assignment = e.To
+	case Retagged:
+		s.Tags = slices.DeleteFunc(append(slices.Clone(s.Tags), e.Added...), func(t string) bool { return slices.Contains(e.Removed, t) })
+		slices.Sort(s.Tags)
+	case StatusChanged:
+		s.Status = e.To
+	case Deactivated:
+		s.Deactivated = true
+	case Reactivated:
+		s.Deactivated = false
+	}
+	return s
+}

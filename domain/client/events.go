@@ -1,0 +1,77 @@
+// Package client is the person or company that everything is about: registered
+// in a project, perhaps on a desk, perhaps with a manager.
+package client
+
+import "annals/domain"
+
+// Event is the closed set of facts about a client. A shipped event never changes
+// shape: add a version in package eventschema instead.
+//
+//sumtype:decl
+type Event interface{ event() }
+
+type (
+	// Registered is a new client.
+	Registered struct {
+		Details
+		Assignment
+		Status Status   `json:"status"`
+		Tags   []string `json:"tags,omitempty"`
+	}
+	// Edited changes details. From and To hold those that differ and no others;
+	// one that is missing on a side is empty there.
+	Edited struct {
+		From Details `json:"from,omitzero"`
+		To   Details `json:"to,omitzero"`
+	}
+	// Reassigned moves the client to another project, desk or manager.
+	Reassigned struct {
+		From   Assignment `json:"from"`
+		To     Assignment `json:"to"`
+		Reason string     `json:"reason,omitempty" personal:"yes"`
+	}
+	// Retagged adds and removes tags; no tag is in both.
+	Retagged struct {
+		Added   []string `json:"added,omitempty"`
+		Removed []string `json:"removed,omitempty"`
+	}
+	// StatusChanged moves the client along its lifecycle.
+	StatusChanged struct {
+		From Status `json:"from"`
+		To   Status `json:"to"`
+	}
+	// Deactivated disables the client. Everything known about it is kept.
+	Deactivated struct {
+		Reason string `json:"reason" personal:"yes"`
+	}
+	// Reactivated takes a deactivation back.
+	Reactivated struct{}
+)
+
+func (Registered) event()    {}
+func (Edited) event()        {}
+func (Reassigned) event()    {}
+func (Retagged) event()      {}
+func (StatusChanged) event() {}
+func (Deactivated) event()   {}
+func (Reactivated) event()   {}
+
+// Assignment is where a client belongs. The zero ID stands for none.
+type Assignment struct {
+	ProjectID domain.ID `json:"project_id,omitzero"`
+	DeskID    domain.ID `json:"desk_id,omitzero"`
+	ManagerID domain.ID `json:"manager_id,omitzero"`
+}
+
+// Status is where in its lifecycle a client stands.
+type Status string
+
+// The statuses.
+const (
+	Lead     Status = "lead"     // has not bought anything yet
+	Active   Status = "active"   // a paying client
+	Inactive Status = "inactive" // a former client
+)
+
+// Statuses are all of them.
+var Statuses = []Status{Lead, Active, Inactive}

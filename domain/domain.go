@@ -1,0 +1,110 @@
+// Package domain holds what every aggregate shares: identity, the circumstances
+// of a decision, visibility, and errors. The aggregates are in the packages
+// below it. Nothing here does I/O or reads a clock: whatever a decision depends
+// on arrives as an argument.
+package domain
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ID names an aggregate.
+type ID = uuid.UUID
+
+// Meta is the circumstances of a command: who, when, from where and on whose
+// behalf. Everything but Scope is stored beside each event that the command
+// leads to, in the clear, so it never holds personal data of a client.
+type Meta struct {
+	Actor       ID        `json:"actor"`                 // the employee, or [System]
+	Command     ID        `json:"command_id"`            // the same for the same request sent again
+	Correlation ID        `json:"correlation_id"`        // the request that all of it goes back to
+	Causation   ID        `json:"causation_id"`          // the command or event that directly led here
+	At          time.Time `json:"at"`                    // server time, UTC, microseconds
+	IP          string    `json:"ip,omitempty"`          // where the request came from
+	UserAgent   string    `json:"user_agent,omitempty"`  //
+	App         string    `json:"app,omitempty"`         // software version
+	Fingerprint string    `json:"request_mac,omitempty"` // tells a repeated command from another one under its id
+	Scope       Scope     `json:"-"`                     // what the actor may see
+	Request     []byte    `json:"-"`                     // digest of what was asked; stored only as Fingerprint
+}
+
+// System is the actor of what nobody asked for: the first start, the demo.
+var System = uuid.NewSHA1(uuid.NameSpaceOID, []byte("annals/system"))
+
+// A Decider is an aggregate as pure functions.
+type Decider[S, C, E any] struct {
+	// Category begins the aggregate's stream names: Category-ID.
+	Category string
+	// Refs names the other aggregates whose state a decision needs. Nil means none.
+	Refs func(S, C) []Ref
+	// Decide says which events a command leads to; none when nothing would
+	// change. The error is an [Error], or several joined.
+	Decide func(S, C, World, Meta) ([]E, error)
+	// Evolve folds one event into the state. The zero state is the aggregate
+	// that does not exist yet.
+	Evolve func(S, E) S
+	// Companions are the streams that have to exist before the event does,
+	// each created with the given events unless it exists. Nil means none.
+	Companions func(ID, E) []Companion
+}
+
+// The categories of the aggregates: how the names of their streams begin.
+const (
+	Project  = "project"
+	Desk     = "desk"
+	Employee = "employee"
+	Client   = "client"
+)
+
+// A Ref names an aggregate of another kind.
+type Ref struct {
+	Category string
+	ID       ID
+}
+
+// Stream is the name of the stream that holds the aggregate.
+func (r Ref) Stream() string { return r.Category + "-" + r.ID.String() }
+
+// A Companion is a stream that is created along with an aggregate.
+type Companion struct {
+	Ref    Ref
+	Events []any
+}
+
+// World holds the states of the aggregates that [Decider.Refs] named.
+type World map[Ref]any
+
+// Look returns the state that r names: the zero state where it does not exist.
+func Look[S any](w World, r Ref) S {
+	s, _ := w[r].(S)
+	return s
+}
+
+// Has says whether the aggregate that r names exists.
+func (w World) Has(r Ref) bool {
+	s, ok := w[r].(interface{ Exists() bool })
+	return ok && s.Exists()
+}
+
+// Scope is what somebody may see and work on. The zero Scope covers nothing.
+type Scope struct {
+	All      bool // everything, assigned or not
+	Projects map[ID]bool
+	Desks    map[ID]bool
+}
+
+// Everything is the scope of administrators.
+var Everything = Scope{All: true}
+
+// Covers says whether a client of the project and desk (the zero ID for none) is
+// within the scope: its project is assigned, and its desk where it has one. The
+// rule that makes somebody eligible as manager is the same one.
+func (s Scope) Covers(project, desk ID) bool {
+	return s.All || s.Projects[project] && (desk == ID{} || s.Desks[desk])
+}
+
+// CompareIDs orders ids by their bytes, as PostgreSQL does.
+func CompareIDs(a, b ID) int { return bytes.Compare(a[:], b[:]) }

@@ -1,0 +1,57 @@
+package domain
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Text brings what somebody typed into one form: Unicode NFC, white space at the
+// ends gone and inside a line folded to single spaces.
+func Text(s string) string { return strings.Join(strings.Fields(norm.NFC.String(s)), " ") }
+
+// LongText is [Text] for text of several lines: the lines are kept.
+func LongText(s string) string {
+	return strings.TrimSpace(norm.NFC.String(strings.ReplaceAll(s, "\r\n", "\n")))
+}
+
+// CheckText faults a field whose text is longer than most characters, or holds
+// what cannot be text.
+func CheckText(field, s string, most int) error {
+	switch {
+	case !utf8.ValidString(s):
+		return Fault(field, "encoding", "is not valid UTF-8")
+	case utf8.RuneCountInString(s) > most:
+		return Fault(field, "too_long", "has %d characters, at most %d are allowed", utf8.RuneCountInString(s), most)
+	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
+		return Fault(field, "control_character", "holds a control character")
+	}
+	return nil
+}
+
+// CheckName is [CheckText] for a text of one line that has to be there.
+func CheckName(field, s string, most int) error {
+	if s == "" {
+		return Fault(field, "required", "is required")
+	}
+	return CheckText(field, s, most)
+}
+
+// CheckEmail faults what cannot be an e-mail address: RFC 5321 §4.5.3.1 lengths,
+// one @ with something on both sides, no white space. Whether it is read by
+// somebody only a message can tell.
+func CheckEmail(field, s string) error {
+	local, host, ok := strings.Cut(s, "@")
+	bad := !ok || local == "" || len(local) > 64 || len(s) > 254 || strings.Contains(host, "@") ||
+		strings.ContainsFunc(s, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`<>()[]\,;:"`, r)
+		})
+	labels := strings.Split(host, ".")
+	if bad || slices.Contains(labels, "") || !utf8.ValidString(s) {
+		return Fault(field, "email", "is not an e-mail address, as in name@example.com")
+	}
+	return nil
+}
