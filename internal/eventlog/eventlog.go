@@ -1,0 +1,244 @@
+// Package eventlog reads, appends and follows typed events on an EventStoreDB
+// node or cluster. It is the one place that touches the official client, and it
+// is where that client's known hazards end: a call never outlives its context, a
+// client that has died is replaced, its panics become errors, and an append whose
+// outcome is unknown is repeated with the same ids until it is known.
+package eventlog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"annals/domain"
+	"annals/eventschema"
+)
+
+// What a caller may want to tell apart.
+var (
+	ErrConflict    = errors.New("the stream is not at the expected revision")
+	ErrUnavailable = errors.New("the log cannot be reached")
+	ErrUnknown     = errors.New("the log did not say in time whether it wrote") // retry with the same command
+	ErrErased      = errors.New("the person has been erased")
+	ErrDeleted     = errors.New("the stream has been deleted")
+	ErrTooLarge    = errors.New("the events are larger than the log takes at once")
+)
+
+// Position orders all events of the log. The zero Position is before the first.
+type Position struct{ Commit, Prepare uint64 }
+
+// Compare orders positions.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Commit, q.Commit), cmp.Compare(p.Prepare, q.Prepare))
+}
+
+// String is one number, or two where they differ (only in logs written by very
+// old servers).
+func (p Position) String() string {
+	if p.Commit == p.Prepare {
+		return strconv.FormatUint(p.Commit, 10)
+	}
+	return strconv.FormatUint(p.Commit, 10) + "/" + strconv.FormatUint(p.Prepare, 10)
+}
+
+// ParsePosition reads what [Position.String] wrote.
+func ParsePosition(s string) (Position, error) {
+	c, p, two := strings.Cut(s, "/")
+	if !two {
+		p = c
+	}
+	commit, err := strconv.ParseUint(c, 10, 63)
+	prepare, err2 := strconv.ParseUint(p, 10, 63)
+	if err != nil || err2 != nil {
+		return Position{}, fmt.Errorf("%q is not a position of the log", s)
+	}
+	return Position{commit, prepare}, nil
+}
+
+// Revision is the number of an event in its stream, from 0.
+type Revision int64
+
+// NoStream is the revision of a stream without events.
+const NoStream Revision = -1
+
+// Record is one event as stored.
+type Record struct {
+	Stream   string
+	Revision Revision
+	Position Position
+	ID       uuid.UUID
+	Type     string
+	Meta     domain.Meta
+	Schema   int      // version of Type that is stored
+	Event    any      // in today's shape, see package eventschema
+	Erased   []string // personal fields whose key is gone
+	Err      error    // why Event is nil: it cannot be read
+}
+
+// Ref is the aggregate that the record belongs to.
+func (r *Record) Ref() (domain.Ref, error) { return parseStream(r.Stream) }
+
+func parseStream(stream string) (domain.Ref, error) {
+	category, id, ok := strings.Cut(stream, "-")
+	parsed, err := uuid.Parse(id)
+	if !ok || err != nil {
+		return domain.Ref{}, fmt.Errorf("stream %q is not named after an aggregate", stream)
+	}
+	return domain.Ref{Category: category, ID: parsed}, nil
+}
+
+// Config is what a [Log] needs.
+type Config struct {
+	ConnectionString string // esdb://…
+	Master           eventschema.Master
+	Logger           *slog.Logger
+	WriteTimeout     time.Duration // how long an append may take in all; 10 s if zero
+}
+
+// Log is a connection to one node or cluster. It is safe for concurrent use.
+type Log struct {
+	clients *clients
+	keys    *keyring
+	timeout time.Duration
+	logger  *slog.Logger
+}
+
+// Open returns a Log. It does not connect yet.
+func Open(cfg Config) (*Log, error) {
+	l := &Log{timeout: cmp.Or(cfg.WriteTimeout, 10*time.Second), logger: cfg.Logger}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	conf, err := esdb.ParseConnectionString(cfg.ConnectionString)
+	if err != nil {
+		return nil, errors.New("event store: the connection string is not valid") // err may quote the password
+	}
+	// A client that fails to connect is dead for good, and until it knows so its
+	// callers hang. One attempt, then a new client, keeps that short.
+	conf.MaxDiscoverAttempts, conf.DiscoveryInterval = 1, 50
+	conf.Logger = func(level esdb.LogLevel, format string, args ...interface{}) {
+		l.logger.Debug("event store client", "level", string(level), "message", fmt.Sprintf(format, args...))
+	}
+	l.clients = &clients{conf: conf}
+	l.keys = newKeyring(l, cfg.Master)
+	return l, nil
+}
+
+// Close ends the connection; calls under way fail.
+func (l *Log) Close() { l.clients.close() }
+
+// Result is where an append ended.
+type Result struct {
+	Revision Revision
+	Position Position
+}
+
+// Append adds events to a stream whose last event is at revision last, all or
+// none. Their ids derive from the command, so that appending them again after a
+// lost answer answers as the first time did.
+func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain.Meta, events ...any) (Result, error) {
+	ref, err := parseStream(stream)
+	if err != nil {
+		return Result{}, err
+	}
+	var key *eventschema.DataKey
+	if eventschema.HasKey(ref.Category) {
+		if key, err = l.keys.ensure(ctx, ref.ID, m, last == NoStream); err != nil {
+			return Result{}, fmt.Errorf("append %s: %w", stream, err)
+		}
+		if key == nil {
+			return Result{}, fmt.Errorf("append %s: %w", stream, ErrErased)
+		}
+	}
+	m.Fingerprint = key.MAC(m.Request)
+	batch := make([]esdb.EventData, len(events))
+	for i, e := range events {
+		name, v, data, err := eventschema.Encode(e, stream, key)
+		if err != nil {
+			return Result{}, err
+		}
+		md, err := eventschema.EncodeMetadata(m, v)
+		if err != nil {
+			return Result{}, err
+		}
+		id := uuid.NewSHA1(m.Command, fmt.Appendf(nil, "%s\n%d", stream, i))
+		batch[i] = esdb.EventData{EventID: id, EventType: name, ContentType: esdb.ContentTypeJson, Data: data, Metadata: md}
+	}
+	res, err := l.append(ctx, stream, last, batch)
+	if err != nil {
+		return res, fmt.Errorf("append %s after %d: %w", stream, last, err)
+	}
+	return res, nil
+}
+
+// append repeats until the outcome is known: the same ids at the same expected
+// revision are written once, however often they arrive.
+func (l *Log) append(ctx context.Context, stream string, last Revision, batch []esdb.EventData) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	var expected esdb.ExpectedRevision = esdb.NoStream{}
+	if last != NoStream {
+		expected = esdb.Revision(uint64(last))
+	}
+	for wait := pause(0); ; wait = wait.next() {
+		res, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+			return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expected}, batch...)
+		})
+		if err == nil {
+			return Result{Revision(res.NextExpectedVersion), Position{res.CommitPosition, res.PreparePosition}}, nil
+		}
+		if err = classify(err); !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown) {
+			return Result{}, err
+		}
+		if !wait.sleep(ctx) {
+			return Result{}, errors.Join(ErrUnknown, err)
+		}
+	}
+}
+
+// Fingerprint is what Append stores for a request to a stream, see [domain.Meta].
+func (l *Log) Fingerprint(ctx context.Context, stream string, request []byte) (string, error) {
+	ref, err := parseStream(stream)
+	if err != nil {
+		return "", err
+	}
+	var key *eventschema.DataKey
+	if eventschema.HasKey(ref.Category) {
+		if key, err = l.keys.find(ctx, ref.ID); err != nil {
+			return "", err
+		}
+	}
+	return key.MAC(request), nil
+}
+
+// Head is the position of the last event in the whole log.
+func (l *Log) Head(ctx context.Context) (Position, error) {
+	for wait := pause(0); ; wait = wait.next() {
+		head, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) (Position, error) {
+			rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
+			if err != nil {
+				return Position{}, err
+			}
+			defer rs.Close()
+			e, err := rs.Recv()
+			if err != nil {
+				return Position{}, err
+			}
+			return Position(e.OriginalEvent().Position), nil
+		})
+		if err == nil {
+			return head, nil
+		}
+		if err = classify(err); !errors.Is(err, ErrUnavailable) || !wait.sleep(ctx) {
+			return Position{}, fmt.Errorf("head of the log: %w", err)
+		}
+	}
+}
