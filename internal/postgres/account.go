@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"strconv"
 	"strings"
@@ -16,6 +18,8 @@ type Account struct {
 	UID, GID int
 	// other: it is not the user of this process, which is root and can become it.
 	other bool
+	// passage: its processes may pass folders that are closed to it (see passThrough).
+	passage bool
 }
 
 // AccountFor answers the current user, or, when that is root, the first that exists of
@@ -66,6 +70,9 @@ func (a Account) SysProcAttr() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if a.other {
 		attr.Credential = &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)} //nolint:gosec // ids fit
+		if a.passage {
+			passThrough(attr)
+		}
 	}
 	return attr
 }
@@ -82,4 +89,16 @@ func Environ() []string {
 		env = append(env, kv)
 	}
 	return append(env, "LC_ALL=C", "TZ=UTC")
+}
+
+// command runs a program as the account. It goes through the shell so that it can start in a folder, and
+// execute a file, that only the capability given to the child lets it reach: the kernel makes an ambient
+// capability effective at exec, hence after the first change of folder.
+func (a Account) command(ctx context.Context, folder, program string, args ...string) *exec.Cmd {
+	all := append([]string{"-c", `cd "$0" && exec "$@"`, folder, program}, args...)
+	cmd := exec.CommandContext(ctx, "/bin/sh", all...) //nolint:gosec // the operator's own PostgreSQL
+	cmd.Env = Environ()
+	cmd.Dir = string(os.PathSeparator)
+	cmd.SysProcAttr = a.SysProcAttr()
+	return cmd
 }

@@ -2,11 +2,15 @@ package postgres
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // InitDB makes a cluster in dir, which must be absent or empty, below a folder that the account can write.
@@ -44,14 +48,49 @@ func locales(major int) [][]string {
 	return append(l, []string{"--locale=C.UTF-8"}, []string{"--locale=C.utf8"}, []string{"--locale=en_US.UTF-8"}, []string{"--locale=C"})
 }
 
-// command runs a program as the account. It goes through the shell so that it can start in a folder, and
-// execute a file, that only the capability given to the child lets it reach: the kernel makes an ambient
-// capability effective at exec, hence after the first change of folder.
-func (a Account) command(ctx context.Context, folder, program string, args ...string) *exec.Cmd {
-	all := append([]string{"-c", `cd "$0" && exec "$@"`, folder, program}, args...)
-	cmd := exec.CommandContext(ctx, "/bin/sh", all...) //nolint:gosec // the operator's own PostgreSQL
-	cmd.Env = Environ()
-	cmd.Dir = string(os.PathSeparator)
-	cmd.SysProcAttr = a.SysProcAttr()
-	return cmd
+// initialise makes the cluster beside its final place and renames it, so that an interrupted one is recognised
+// and thrown away.
+func (s *Server) initialise(ctx context.Context) error {
+	rubbish, err := filepath.Glob(filepath.Join(s.place.base, "init-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range rubbish {
+		// An initdb whose parent was killed may still be writing.
+		for _, pid := range processes(func(cmdline string) bool { return strings.Contains(cmdline, dir+"/") }) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			<-gone(ctx, pid)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove an interrupted initdb: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp(s.place.base, "init-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // the next start tries again
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(superuserSecret(s.secret)+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := errors.Join(s.place.account.Own(secret), s.place.account.Own(dir)); err != nil {
+		return err
+	}
+	data := filepath.Join(dir, "data")
+	if err := InitDB(ctx, s.bin.dir, data, s.place.account, "-A", "scram-sha-256", "--pwfile="+secret); err != nil {
+		return err
+	}
+	if err := os.Rename(data, s.place.data()); err != nil {
+		return err
+	}
+	return syncDir(s.place.base)
+}
+
+// superuserSecret is the password of the database's superuser, who is used only here. Ours, the application's, does not
+// reveal it.
+func superuserSecret(secret string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("superuser"))
+	return hex.EncodeToString(mac.Sum(nil))
 }
