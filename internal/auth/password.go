@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"annals/domain"
+)
+
+// Parameters of argon2id: OWASP's minimum for passwords (19 MiB, 2 passes, 1
+// lane). They are stored with each hash, so that raising them invalidates none.
+const (
+	memory  = 19 * 1024 // KiB
+	passes  = 2
+	lanes   = 1
+	saltLen = 16
+	hashLen = 32
+)
+
+// MinPassword is the shortest password taken, in bytes (NIST SP 800-63B §3.1.1.2
+// asks for 8); MaxPassword bounds the work.
+const (
+	MinPassword = 8
+	MaxPassword = 256
+)
+
+// busy bounds how many hashes are computed at once, and with it their memory.
+var busy = make(chan struct{}, max(2, runtime.NumCPU()))
+
+func derive(ctx context.Context, password string, salt []byte, m, t uint32, p uint8) ([]byte, error) {
+	select {
+	case busy <- struct{}{}:
+		defer func() { <-busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return argon2.IDKey([]byte(password), salt, t, m, p, hashLen), nil
+}
+
+// CheckNewPassword faults what is no password to set.
+func CheckNewPassword(field, password string) error {
+	if len(password) < MinPassword || len(password) > MaxPassword {
+		return domain.Fault(field, "length", "has to have %d to %d characters", MinPassword, MaxPassword)
+	}
+	return nil
+}
+
+func hashPassword(ctx context.Context, password string) (string, error) {
+	if password == "" {
+		return "", nil
+	}
+	var salt [saltLen]byte
+	rand.Read(salt[:])
+	sum, err := derive(ctx, password, salt[:], memory, passes, lanes)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, enc.EncodeToString(salt[:]), enc.EncodeToString(sum)), nil
+}
+
+// checkPassword does the same work whether or not there is a hash to check against.
+func checkPassword(ctx context.Context, password, hash string) (bool, error) {
+	m, t, p := uint32(memory), uint32(passes), uint8(lanes)
+	salt, want := make([]byte, saltLen), make([]byte, hashLen)
+	known := hash != ""
+	if known {
+		parts := strings.Split(hash, "$")
+		var v int
+		if len(parts) != 6 || parts[1] != "argon2id" {
+			return false, fmt.Errorf("stored password is not argon2id")
+		}
+		if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &v, &m, &t, &p); err != nil || v != argon2.Version {
+			return false, fmt.Errorf("stored password has unknown parameters")
+		}
+		var err, err2 error
+		salt, err = base64.RawStdEncoding.DecodeString(parts[4])
+		want, err2 = base64.RawStdEncoding.DecodeString(parts[5])
+		if err != nil || err2 != nil {
+			return false, fmt.Errorf("stored password is not base64")
+		}
+	}
+	if len(password) > MaxPassword {
+		password, known = "", false
+	}
+	got, err := derive(ctx, password, salt, m, t, p)
+	if err != nil {
+		return false, fmt.Errorf("check password: %w", err)
+	}
+	return subtle.ConstantTimeCompare(got, want) == 1 && known, nil
+}
