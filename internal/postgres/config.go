@@ -105,7 +105,7 @@ func memory() int64 {
 		}
 	}
 	for _, limit := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if b, err := os.ReadFile(limit); err == nil {
+		if b, err := os.ReadFile(limit); err == nil { //nolint:gosec // constants
 			note(strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)) // "max" is no number
 		}
 	}

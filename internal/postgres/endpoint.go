@@ -142,7 +142,7 @@ func (p place) publish(e endpoint) error {
 
 func (p place) published() (endpoint, error) {
 	var e endpoint
-	b, err := os.ReadFile(filepath.Join(p.dir, "endpoint")) //nolint:gosec // ours
+	b, err := os.ReadFile(filepath.Join(p.dir, "endpoint"))
 	if errors.Is(err, os.ErrNotExist) {
 		return e, fmt.Errorf("annals has not started a private PostgreSQL in %s: start annals serve: %w", p.dir, err)
 	}

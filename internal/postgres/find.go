@@ -149,7 +149,7 @@ func CacheDir() string {
 func inspect(dir string) (installation, error) {
 	in := installation{dir: dir}
 	for _, name := range []string{"initdb", "postgres"} {
-		if st, err := os.Stat(filepath.Join(dir, name)); err != nil {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil { //nolint:gosec // the operator says where it is
 			return in, err
 		} else if st.IsDir() || st.Mode()&0o111 == 0 {
 			return in, fmt.Errorf("%s is not a program", filepath.Join(dir, name))

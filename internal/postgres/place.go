@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -203,13 +204,18 @@ func (p *place) reach(ctx context.Context, capability bool) error {
 	return err
 }
 
-// ownAll gives a tree to the account. It follows no links.
-func ownAll(a Account, root string) error {
-	return filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+// ownAll gives a tree to the account, links as links.
+func ownAll(a Account, tree string) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // read only
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, a.UID, a.GID)
+		return root.Lchown(path, a.UID, a.GID)
 	})
 }
 

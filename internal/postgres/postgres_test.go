@@ -84,7 +84,7 @@ func another(t *testing.T, dir string, change func(*exec.Cmd)) (line string, cmd
 // temp is a folder like an operator's: the Go test's own is closed to other users.
 func temp(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "annals-test-")
+	dir, err := os.MkdirTemp("/tmp", "annals-test-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

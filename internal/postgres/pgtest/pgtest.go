@@ -2,7 +2,7 @@
 //
 // The server is started when a test process first asks, in a temporary folder, and lives as
 // long as the process: a shell that holds the other end of a pipe stops it and removes
-// the folder when the pipe closes, however the process ended. TestNoOrphans proves it.
+// the folder when the pipe closes, however the process ended. TestNothingIsLeftBehind proves it.
 package pgtest
 
 import (
@@ -30,32 +30,43 @@ const Env = "ANNALS_TEST_DATABASE"
 
 // Database answers the postgres:// URL of a new, empty database, which is dropped when the test ends. The
 // server does not flush to disk. The test fails, and is never skipped, when there is no server to be had.
-func Database(t testing.TB) string {
-	t.Helper()
+func Database(tb testing.TB) string {
+	tb.Helper()
+	return database(tb, quick)
+}
+
+// Durable is [Database] on a second server, which flushes to disk like one in production: for benchmarks.
+func Durable(tb testing.TB) string {
+	tb.Helper()
+	return database(tb, durable)
+}
+
+func database(tb testing.TB, server func() (string, error)) string {
+	tb.Helper()
 	base := os.Getenv(Env)
 	if base == "" {
 		var err error
 		if base, err = server(); err != nil {
-			t.Fatalf("pgtest: %v", err)
+			tb.Fatalf("pgtest: %v", err)
 		}
 	}
-	return create(t, base)
+	return create(tb, base)
 }
 
-func create(t testing.TB, base string) string {
-	t.Helper()
+func create(tb testing.TB, base string) string {
+	tb.Helper()
 	u, err := url.Parse(base)
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-		t.Fatalf("pgtest: %s is not a postgres:// URL", Env) // it may hold a password
+		tb.Fatalf("pgtest: %s is not a postgres:// URL", Env) // it may hold a password
 	}
-	name := databaseName(t.Name())
+	name := databaseName(tb.Name())
 	// template0, because nobody can be connected to it.
 	if err := execute(base, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
-		t.Fatalf("pgtest: create a database: %v", err)
+		tb.Fatalf("pgtest: create a database: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := execute(base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
-			t.Errorf("pgtest: drop the database: %v", err)
+			tb.Errorf("pgtest: drop the database: %v", err)
 		}
 	})
 	u.Path = "/" + name
@@ -88,25 +99,35 @@ func databaseName(test string) string {
 	return fmt.Sprintf("t_%.40s_%s", test, strings.ToLower(rand.Text()[:12]))
 }
 
-// server is started once a process.
-var server = sync.OnceValues(start)
+// The servers are started once a process, each when it is first asked for.
+var (
+	quick   = sync.OnceValues(func() (string, error) { return start("off") })
+	durable = sync.OnceValues(func() (string, error) { return start("on") })
+)
 
-// watch runs the server until its standard input closes, which the kernel does when the test process ends.
-// A server that does not stop at once is killed; its folder goes with it.
+// watch runs the server, once it is told that the cluster is made, until its standard input closes, which the kernel
+// does when the test process ends. A server that does not stop at once is killed; its folder goes with it.
 const watch = `
 dir=$1; shift
 cd "$dir" || exit 1
-"$@" </dev/null >"$dir/log" 2>&1 &
-pid=$!
-while read -r _; do :; done
-kill -QUIT $pid 2>/dev/null
-(sleep 10; kill -KILL $pid 2>/dev/null) & guard=$!
-wait $pid
-kill $guard 2>/dev/null
-cd / && rm -rf "$dir"
+if read -r _; then
+	"$@" </dev/null >log 2>&1 &
+	pid=$!
+	while read -r _; do :; done
+	kill -QUIT $pid 2>/dev/null
+	(sleep 10; kill -KILL $pid) >/dev/null 2>&1 &
+	guard=$!
+	wait $pid
+	kill $guard 2>/dev/null
+fi
+cd /
+for try in 1 2 3 4 5 6 7 8 9; do
+	rm -rf "$dir" 2>/dev/null && break
+	sleep 1 # an initdb that lost its parent is writing yet
+done
 `
 
-func start() (base string, err error) {
+func start(fsync string) (base string, err error) {
 	bindir, err := postgres.Find()
 	if err != nil {
 		return "", err
@@ -119,65 +140,63 @@ func start() (base string, err error) {
 	if err != nil {
 		return "", err
 	}
-	watching := false
+	data := filepath.Join(dir, "data")
+	args := []string{"-c", watch, "pgtest", dir, filepath.Join(bindir, "postgres"), "-D", data}
+	for _, set := range []string{
+		"listen_addresses=", "unix_socket_directories=" + dir, "max_connections=300",
+		"fsync=" + fsync, "synchronous_commit=" + fsync, "full_page_writes=" + fsync, "jit=off",
+		"shared_buffers=128MB", "max_wal_size=512MB", "timezone=UTC", "log_timezone=UTC",
+	} {
+		args = append(args, "-c", set)
+	}
+	cmd := exec.Command("/bin/sh", args...) //nolint:gosec,noctx // the operator's own PostgreSQL; it ends with the process
+	cmd.Env = postgres.Environ()
+	cmd.Dir = "/"
+	cmd.SysProcAttr = account.SysProcAttr()
+	// Never closed while it works: the end of the process closes it.
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := cmd.Start(); err != nil {
+		return "", errors.Join(fmt.Errorf("start PostgreSQL as user %s: %w", account.Name, err), os.RemoveAll(dir))
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the log says why
+		close(exited)
+	}()
 	defer func() {
-		if !watching {
-			err = errors.Join(err, os.RemoveAll(dir))
+		if err != nil {
+			_ = pipe.Close()
 		}
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	data := filepath.Join(dir, "data")
 	if err := postgres.InitDB(ctx, bindir, data, account, "--no-sync", "--no-instructions"); err != nil {
 		return "", err
 	}
-	args := []string{"-c", watch, "pgtest", dir, filepath.Join(bindir, "postgres"), "-D", data}
-	for _, set := range []string{
-		"listen_addresses=", "unix_socket_directories=" + dir, "max_connections=300",
-		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "jit=off",
-		"shared_buffers=64MB", "max_wal_size=512MB", "timezone=UTC", "log_timezone=UTC",
-		"max_prepared_transactions=10", "autovacuum_naptime=10s",
-	} {
-		args = append(args, "-c", set)
+	if _, err := pipe.Write([]byte("go\n")); err != nil {
+		return "", fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	cmd := exec.Command("/bin/sh", args...) //nolint:gosec // the operator's own PostgreSQL
-	cmd.Env = postgres.Environ()
-	cmd.Dir = "/"
-	cmd.SysProcAttr = account.SysProcAttr()
-	// Held, never closed: the end of the process closes it.
-	pipe, err := cmd.StdinPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	held, watching = pipe, true
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-
-	base = "postgres:///postgres?" + url.Values{"host": {dir}, "user": {"postgres"}, "sslmode": {"disable"}}.Encode()
+	base = "postgres:///postgres?" + url.Values{"host": {dir}, "port": {"5432"}, "user": {"postgres"}, "sslmode": {"disable"}}.Encode()
 	for {
 		err := execute(base, "SELECT 1")
 		if err == nil {
 			return base, nil
 		}
-		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		log, _ := os.ReadFile(filepath.Join(dir, "log")) //nolint:gosec // ours
 		select {
 		case <-ctx.Done():
 		case <-exited:
 		case <-time.After(10 * time.Millisecond):
-			if !strings.Contains(string(log), "FATAL") {
+			if ended, _ := filepath.Glob(data + "/postmaster.pid"); len(ended) > 0 || len(log) == 0 {
 				continue
 			}
 		}
-		_ = pipe.Close()
 		return "", fmt.Errorf("start PostgreSQL: %w\n%s", err, log)
 	}
 }
-
-// held keeps the pipe from the garbage collector, whose finalizer would close it.
-var held any
 
 // tempDir makes a folder that only the account and root can enter.
 func tempDir(account postgres.Account) (string, error) {
