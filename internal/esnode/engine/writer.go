@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// lockKey is the advisory lock that the writer of a log holds ("annals").
+	lockKey int64 = 0x616e6e616c73
+	// idsCached bounds the ids by which a repeated append without a revision is recognised.
+	idsCached = 65_536
+	// A batch ends at whichever of these it reaches first; past them a larger batch commits no faster.
+	maxBatchRequests = 2048
+	maxBatchEvents   = 8192
+	maxBatchBytes    = 16 << 20
+	// commitTimeout bounds a commit on a server that hangs.
+	commitTimeout = 30 * time.Second
+	// idleCheck is how often an idle connection is looked at, so that a lost one is found before it is needed.
+	idleCheck = 100 * time.Millisecond
+)
+
+// writer owns the one connection that writes. All of its fields but in and stopped belong to its goroutine.
+type writer struct {
+	e       *Engine
+	cfg     *pgx.ConnConfig
+	in      chan *request
+	stopped chan struct{}
+
+	conn *pgx.Conn
+	name string // application_name of the connection, unique to this engine
+	pid  uint32 // backend of the connection, or of the lost one
+	next uint64
+	ids  *simplelru.LRU[uuid.UUID, place]
+	held []*request // taken while the connection broke, before anything was sent
+	busy bool       // something was committed since the last look at the connection
+}
+
+func newWriter(e *Engine, cfg *pgx.ConnConfig) *writer {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	if len(host) > 16 {
+		host = host[:16]
+	}
+	w := &writer{e: e, cfg: cfg, in: make(chan *request, maxBatchRequests), stopped: make(chan struct{}), next: 1}
+	w.name = fmt.Sprintf("annals log, pid %d on %s, %s", os.Getpid(), host, uuid.NewString()[:8])
+	setParam(w.cfg, "application_name", w.name)
+	w.ids = newIDs()
+	return w
+}
+
+func newIDs() *simplelru.LRU[uuid.UUID, place] {
+	ids, err := simplelru.NewLRU[uuid.UUID, place](idsCached, nil)
+	if err != nil {
+		panic(err) // only a size below 1 fails
+	}
+	return ids
+}
+
+// run commits what arrives until ctx ends, and reconnects when the connection is lost.
+func (w *writer) run(ctx context.Context) {
+	defer close(w.stopped)
+	defer w.disconnect()
+	idle := time.NewTicker(idleCheck)
+	defer idle.Stop()
+	for ctx.Err() == nil {
+		if w.conn == nil {
+			w.reconnect(ctx)
+			continue
+		}
+		if reqs := w.take(ctx, idle.C); len(reqs) > 0 {
+			w.busy = true
+			w.commit(reqs)
+		}
+	}
+}
+
+// take waits for requests, and returns all that wait, up to a batch.
+func (w *writer) take(ctx context.Context, idle <-chan time.Time) []*request {
+	var reqs []*request
+	events, size := 0, 0
+	add := func(r *request) {
+		if r.ctx.Err() == nil && r.state.CompareAndSwap(waiting, taken) {
+			reqs = append(reqs, r)
+			events += len(r.events)
+			size += r.size
+		}
+	}
+	held := w.held
+	w.held = nil
+	for _, r := range held {
+		add(r)
+	}
+	if len(reqs) == 0 {
+		select {
+		case r := <-w.in:
+			add(r)
+		case <-idle:
+			w.check()
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	for len(reqs) < maxBatchRequests && events < maxBatchEvents && size < maxBatchBytes {
+		select {
+		case r := <-w.in:
+			add(r)
+		default:
+			return reqs
+		}
+	}
+	return reqs
+}
+
+// check looks whether an idle connection still stands.
+func (w *writer) check() {
+	if w.busy {
+		w.busy = false
+		return
+	}
+	if err := w.conn.PgConn().CheckConn(); err != nil {
+		w.lose(err)
+	}
+}
+
+// commit decides requests, writes what they lead to, and answers them.
+func (w *writer) commit(reqs []*request) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	b := newBatch(w)
+	if err := b.load(ctx, w.conn, reqs); err != nil {
+		w.notLoaded(reqs, err)
+		return
+	}
+	outcomes := make([]outcome, len(reqs))
+	for i, r := range reqs {
+		outcomes[i] = b.decide(r)
+	}
+	w.next = b.next // also when it fails: a position is never given twice
+	if len(b.rows) > 0 {
+		if err := w.insert(ctx, b); err != nil {
+			w.notCommitted(reqs, err)
+			return
+		}
+		w.apply(b)
+	}
+	for i, r := range reqs {
+		r.reply <- outcomes[i]
+	}
+}
+
+func (w *writer) insert(ctx context.Context, b *batch) error {
+	if b.purge == nil {
+		return insertRows(ctx, w.conn, b.rows)
+	}
+	return pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
+		for stream, pos := range b.purge {
+			_, err := tx.Exec(ctx, `delete from annals_log.events where stream = $1 and position < $2`, stream, int64(pos))
+			if err != nil {
+				return fmt.Errorf("erase a tombstoned stream: %w", err)
+			}
+		}
+		return insertRows(ctx, tx, b.rows)
+	})
+}
+
+// apply makes a committed batch visible: to decisions, to readers of recent events, and to whoever waits.
+func (w *writer) apply(b *batch) {
+	for name, h := range b.heads {
+		w.e.heads.Add(name, h)
+	}
+	for id, p := range b.ids {
+		w.ids.Add(id, p)
+	}
+	w.e.tail.publish(b.rows, b.purge)
+	if b.purge != nil {
+		w.e.wantVacuum()
+	}
+}
+
+// notLoaded handles a failure before anything was written: the requests wait for the next connection.
+func (w *writer) notLoaded(reqs []*request, err error) {
+	if !w.conn.IsClosed() {
+		w.answer(reqs, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		return
+	}
+	for _, r := range reqs {
+		r.state.Store(waiting)
+	}
+	w.held = reqs
+	w.lose(err)
+}
+
+// notCommitted handles a failed write. When the server itself refused it, nothing was written. When the connection
+// broke, nobody can tell; the next one begins by reading what the log really holds.
+func (w *writer) notCommitted(reqs []*request, err error) {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && !w.conn.IsClosed() {
+		w.answer(reqs, fmt.Errorf("%w: %w", ErrUnavailable, err))
+	} else {
+		w.answer(reqs, fmt.Errorf("%w: the outcome is unknown: %w", ErrTimeout, err))
+	}
+	w.lose(err)
+}
+
+func (w *writer) answer(reqs []*request, err error) {
+	for _, r := range reqs {
+		r.reply <- outcome{err: err}
+	}
+}
+
+// lose gives up the connection, and with it the lock and all that memory believes.
+func (w *writer) lose(err error) {
+	w.e.setHealth(fmt.Errorf("the log's connection to PostgreSQL is lost: %w", err))
+	w.e.opts.Logger.Warn("log: connection lost", slog.Any("error", err))
+	w.disconnect()
+	w.e.heads.Purge()
+	w.ids = newIDs()
+}
+
+func (w *writer) disconnect() {
+	if w.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = w.conn.Close(ctx) // it may be broken already, and nothing depends on how it ends
+	w.conn = nil
+}
