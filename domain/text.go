@@ -9,13 +9,31 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Text brings what somebody typed into one form: Unicode NFC, white space at the
-// ends gone and inside a line folded to single spaces.
-func Text(s string) string { return strings.Join(strings.Fields(norm.NFC.String(s)), " ") }
+// Text brings what somebody typed or pasted into one form: Unicode NFC, invisible
+// marks gone, white space at the ends gone and inside a line folded to single
+// spaces.
+func Text(s string) string { return strings.Join(strings.Fields(visible(s)), " ") }
 
 // LongText is [Text] for text of several lines: the lines are kept.
-func LongText(s string) string {
-	return strings.TrimSpace(norm.NFC.String(strings.ReplaceAll(s, "\r\n", "\n")))
+func LongText(s string) string { return strings.TrimSpace(newlines.Replace(visible(s))) }
+
+var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// visible drops marks that nobody sees and that make equal things differ: address
+// books put them around what is copied from them. Joiners stay, since they are
+// part of how some scripts are written. What is not UTF-8 stays, for [CheckText].
+func visible(s string) string {
+	if !utf8.ValidString(s) {
+		return s
+	}
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\u00ad', r == '\u200b', r == '\u2060', r == '\ufeff', // hyphen, spaces and joiner without width
+			r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069': // direction of what follows
+			return -1
+		}
+		return r
+	}, s))
 }
 
 // CheckText faults a field whose text is longer than most characters, or holds

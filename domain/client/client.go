@@ -3,7 +3,6 @@ package client
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"annals/domain"
 	"annals/domain/desk"
@@ -167,7 +166,7 @@ func (s State) admits(c Command, by domain.Scope) error {
 
 func (c Register) decide(w domain.World, m domain.Meta) ([]Event, error) {
 	var f domain.Faults
-	details, err := c.normal()
+	details, err := c.normal(Details{})
 	f.Add(err)
 	if c.Status == "" {
 		c.Status = Lead
@@ -187,7 +186,7 @@ func (c Edit) decide(s State) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if to, err = to.normal(); err != nil {
+	if to, err = to.normal(s.Details); err != nil {
 		return nil, err
 	}
 	if to == s.Details {
@@ -199,15 +198,15 @@ func (c Edit) decide(s State) ([]Event, error) {
 
 func (c Assign) decide(s State, w domain.World, m domain.Meta) ([]Event, error) {
 	to := c.over(s.Assignment)
+	if to == s.Assignment {
+		return nil, nil // nothing moves, so the rules of moving do not matter
+	}
 	var f domain.Faults
 	reason := domain.LongText(c.Reason)
 	f.Add(domain.CheckText("reason", reason, 1000))
 	f.Add(to.check(w, m.Scope))
 	if err := f.Err(); err != nil {
 		return nil, err
-	}
-	if to == s.Assignment {
-		return nil, nil
 	}
 	return []Event{Reassigned{From: s.Assignment, To: to, Reason: reason}}, nil
 }
@@ -303,7 +302,7 @@ func checkStatus(s Status) error {
 
 func (c Deactivate) decide(s State) ([]Event, error) {
 	reason := domain.LongText(c.Reason)
-	if strings.TrimSpace(reason) == "" {
+	if reason == "" {
 		return nil, domain.Fault("reason", "required", "is required: it is kept in the history")
 	}
 	if err := domain.CheckText("reason", reason, 1000); err != nil || s.Deactivated {

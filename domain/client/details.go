@@ -1,12 +1,11 @@
 package client
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode"
 
 	"annals/domain"
 )
@@ -84,13 +83,17 @@ func (d Details) Name() string {
 	return d.Company
 }
 
-// normal brings d into the form in which it is stored, and says what is wrong with it.
-func (d Details) normal() (Details, error) {
+// normal brings d into the form in which it is stored, and says what is wrong with
+// it. A text that is stored as it is already in was is not checked again: what was
+// taken once must not keep anybody from changing something else.
+func (d Details) normal(was Details) (Details, error) {
 	var f domain.Faults
 	for _, t := range texts {
 		s := t.at(&d)
+		if *s = domain.Text(*s); *s == *t.at(&was) {
+			continue
+		}
 		err := domain.CheckText(t.name, *s, t.most)
-		*s = domain.Text(*s)
 		if err == nil && *s != "" && t.more != nil {
 			err = t.more(t.name, *s)
 		}
@@ -139,59 +142,64 @@ func (d Details) apply(e Edited) Details {
 	return d
 }
 
-// merge applies a JSON merge patch (RFC 7396): null empties, what is left out stays.
+// merge applies a JSON merge patch (RFC 7396): null empties, what is left out
+// stays. Unlike one for documents without a schema it faults, all at once, names
+// that are no details and values that are no text.
 func (d Details) merge(patch map[string]any) (Details, error) {
-	raw, err := json.Marshal(d)
-	if err != nil {
-		return d, fmt.Errorf("details: %w", err)
-	}
-	var now map[string]any
-	if err := json.Unmarshal(raw, &now); err != nil {
-		return d, fmt.Errorf("details: %w", err)
-	}
-	if raw, err = json.Marshal(mergePatch(now, patch)); err != nil {
-		return d, fmt.Errorf("patch: %w", err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	var out Details
-	if err := dec.Decode(&out); err != nil {
-		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return d, domain.Fault(e.Field, "type", "is a JSON %s, which does not fit", e.Value)
-		}
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return d, domain.Fault(strings.Trim(name, `"`), "unknown_field", "is none of the details that can be edited: %s", strings.Join(Fields(), ", "))
-		}
-		return d, domain.Fault("", "type", "%v", err)
-	}
-	return out, nil
+	var f domain.Faults
+	d.patch(&f, "", patch)
+	return d, f.Err()
 }
 
-func mergePatch(now, patch map[string]any) map[string]any {
-	if now == nil {
-		now = map[string]any{}
-	}
-	for k, v := range patch {
-		switch v := v.(type) {
-		case nil:
-			delete(now, k)
-		case map[string]any:
-			inner, _ := now[k].(map[string]any)
-			now[k] = mergePatch(inner, v)
+func (d *Details) patch(f *domain.Faults, outer string, patch map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(patch)) {
+		name := outer + key
+		one, within := d.at(name)
+		text, isText := patch[key].(string)
+		object, isObject := patch[key].(map[string]any)
+		switch {
+		case len(within) == 0 || strings.Contains(key, "."):
+			f.Add(domain.Fault(name, "unknown_field", "is none of the details that can be edited: %s", strings.Join(Fields(), ", ")))
+		case patch[key] == nil:
+			for _, s := range within {
+				*s = ""
+			}
+		case one != nil && isText:
+			*one = text
+		case one != nil:
+			f.Add(domain.Fault(name, "type", "has to be a text, or null"))
+		case isObject:
+			d.patch(f, name+".", object)
 		default:
-			now[k] = v
+			f.Add(domain.Fault(name, "type", "has to be an object, or null"))
 		}
 	}
-	return now
+}
+
+// at is the detail of that name, if it is one, and all details within it.
+func (d *Details) at(name string) (one *string, within []*string) {
+	if name == "type" {
+		one = (*string)(&d.Type)
+		return one, []*string{one}
+	}
+	for _, t := range texts {
+		switch s := t.at(d); {
+		case t.name == name:
+			return s, []*string{s}
+		case strings.HasPrefix(t.name, name+"."):
+			within = append(within, s)
+		}
+	}
+	return nil, within
 }
 
 func checkPhone(field, s string) error {
 	digits := 0
 	for _, r := range s {
 		switch {
-		case r >= '0' && r <= '9':
+		case unicode.IsDigit(r):
 			digits++
-		case !strings.ContainsRune(" +-().,/#*;:=xXextEXT", r):
+		case !strings.ContainsRune(" +-\u2010\u2011\u2012\u2013\u2014().,/#*;:=xXextEXT", r):
 			return domain.Fault(field, "phone", "holds %q, which is not part of a phone number", r)
 		}
 	}
@@ -206,8 +214,16 @@ func checkWebsite(field, s string) error {
 		s = "https://" + s
 	}
 	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !strings.Contains(u.Hostname(), ".") || u.User != nil {
-		return domain.Fault(field, "url", "is no web address, as in https://example.com")
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || strings.Contains(s, " ") {
+		return errWebsite(field)
+	}
+	labels := strings.Split(u.Hostname(), ".")
+	if len(labels) < 2 || slices.Contains(labels, "") {
+		return errWebsite(field)
 	}
 	return nil
+}
+
+func errWebsite(field string) error {
+	return domain.Fault(field, "url", "is no web address, as in https://example.com")
 }

@@ -67,11 +67,16 @@ func decide(s State, c Command, w domain.World, _ domain.Meta) ([]Event, error) 
 		if s.Exists() {
 			return nil, ErrExists
 		}
-		if !w.Has(project(c.ProjectID)) {
-			return nil, ErrProject
+		var f domain.Faults
+		switch {
+		case c.ProjectID == domain.ID{}:
+			f.Add(domain.Fault("project_id", "required", "is required"))
+		case !w.Has(project(c.ProjectID)):
+			f.Add(ErrProject)
 		}
 		name := domain.Text(c.Name)
-		if err := domain.CheckName("name", name, 200); err != nil {
+		f.Add(domain.CheckName("name", name, 200))
+		if err := f.Err(); err != nil {
 			return nil, err
 		}
 		return []Event{Created{ProjectID: c.ProjectID, Name: name}}, nil

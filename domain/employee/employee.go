@@ -66,6 +66,8 @@ func (Assign) command()   {}
 // State is what decisions need to know about an employee.
 type State struct {
 	exists   bool
+	Name     string
+	Email    string
 	Roles    []string
 	projects []domain.ID
 	desks    []domain.ID
@@ -166,7 +168,7 @@ func (c Register) decide() ([]Event, error) {
 
 // over is the projects and desks once the command is carried out.
 func (c Assign) over(s State) (projects, desks []domain.ID) {
-	projects, desks = s.projects, s.desks
+	projects, desks = sorted(s.projects), sorted(s.desks)
 	if c.Projects != nil {
 		projects = sorted(*c.Projects)
 	}
@@ -177,7 +179,7 @@ func (c Assign) over(s State) (projects, desks []domain.ID) {
 }
 
 func sorted(ids []domain.ID) []domain.ID {
-	ids = slices.Clone(ids)
+	ids = append([]domain.ID{}, ids...) // never nil: the log says none, not null
 	slices.SortFunc(ids, domain.CompareIDs)
 	return slices.Compact(ids)
 }
@@ -211,7 +213,7 @@ func (c Assign) decide(s State, w domain.World) ([]Event, error) {
 func evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Registered:
-		s.exists, s.Roles = true, e.Roles
+		s.exists, s.Name, s.Email, s.Roles = true, e.Name, e.Email, e.Roles
 	case Assigned:
 		s.projects, s.desks = e.Projects, e.Desks
 	}

@@ -17,6 +17,7 @@ type Actor struct {
 	ID    domain.ID
 	Admin bool // may manage projects, desks and employees
 	Scope domain.Scope
+	Token string // what they showed; secret
 }
 
 // Caller is a request's circumstances.

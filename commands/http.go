@@ -1,0 +1,208 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"annals/domain"
+	"annals/internal/access"
+	"annals/internal/eventlog"
+	"annals/internal/httpapi"
+)
+
+// API takes commands in over HTTP.
+type API struct {
+	Store       *Store
+	Credentials Credentials
+	Now         func() time.Time
+	App         string // software version, stored with every event
+}
+
+// Receipt is the answer to a command.
+type Receipt struct {
+	ID       domain.ID         `json:"id" format:"uuid"`
+	Revision eventlog.Revision `json:"revision" doc:"Of the last event of the aggregate: send it as If-Match to change what you have seen, and nothing else"`
+	Position string            `json:"position" doc:"Where in the log: send it as Annals-After to a read that has to show this"`
+}
+
+// params are what every command's request may hold beside its body.
+type params struct {
+	Key     string `header:"Idempotency-Key" doc:"Any text that names this request: sending it again changes nothing and answers the same" maxLength:"255"`
+	IfMatch string `header:"If-Match" doc:"The revision that the aggregate has to be at, in quotes as in ETag" maxLength:"30"`
+}
+
+type created struct {
+	Location string `header:"Location"`
+	answer
+}
+
+type answer struct {
+	ETag     string `header:"ETag"`
+	Position string `header:"Annals-Position"`
+	Replayed string `header:"Idempotency-Replayed" doc:"true when the request had been carried out before"`
+	Body     Receipt
+}
+
+func answerTo(o Outcome) answer {
+	a := answer{
+		ETag:     strconv.Quote(strconv.FormatInt(int64(o.Revision), 10)),
+		Position: o.Position.String(),
+		Body:     Receipt{o.ID, o.Revision, o.Position.String()},
+	}
+	if o.Replayed {
+		a.Replayed = "true"
+	}
+	return a
+}
+
+// route is where a command is taken in, and from whom.
+type route struct {
+	method, path string
+	who          httpapi.Who
+	summary      string
+}
+
+func (r route) op() httpapi.Op {
+	words := strings.FieldsFunc(strings.TrimPrefix(r.path, prefix), func(c rune) bool { return c == '/' || c == '{' || c == '}' })
+	id := strings.ToLower(r.method) + "-" + strings.Join(words, "-")
+	return httpapi.Op{ID: id, Method: r.method, Path: r.path, Summary: r.summary, Who: r.who, Tag: words[0]}
+}
+
+const prefix = "/api/v1/"
+
+// create takes command B, which makes an aggregate.
+func create[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E]) {
+	_ = any(*new(B)).(C) // B is one of the aggregate's commands, or we do not start
+	type input struct {
+		params
+		Body B
+	}
+	op := r.op()
+	op.Status = http.StatusCreated
+	httpapi.Handle(api, op, func(ctx context.Context, in *input) (*created, error) {
+		m, err := a.meta(ctx, r.method+" "+r.path, in.Key, in.Body)
+		if err != nil {
+			return nil, err
+		}
+		return a.create(Handle(ctx, a.Store, d, newID(m), any(in.Body).(C), m, AnyRevision))(r)
+	})
+}
+
+func (a *API) create(o Outcome, err error) func(route) (*created, error) {
+	return func(r route) (*created, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &created{r.path + "/" + o.ID.String(), answerTo(o)}, nil
+	}
+}
+
+// newID is the id of what a command creates: the same for the same command.
+func newID(m domain.Meta) domain.ID { return uuid.NewSHA1(m.Command, []byte("id")) }
+
+// change takes command B for an aggregate that exists.
+func change[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E]) {
+	_ = any(*new(B)).(C)
+	type input struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+		params
+		Body B
+	}
+	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
+		return apply(ctx, a, d, r, in.ID, in.params, in.Body, any(in.Body).(C))
+	})
+}
+
+// patch takes command B, which is made from a JSON merge patch (RFC 7396) of the
+// example's type.
+func patch[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E], example any, command func(map[string]any) C) {
+	type input struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+		params
+		RawBody []byte
+	}
+	op := r.op()
+	op.Body = example
+	httpapi.Handle(api, op, func(ctx context.Context, in *input) (*answer, error) {
+		var body map[string]any
+		dec := json.NewDecoder(bytes.NewReader(in.RawBody))
+		if err := dec.Decode(&body); err != nil || body == nil || dec.More() {
+			return nil, domain.Fault("body", "malformed", "is not a JSON object")
+		}
+		return apply(ctx, a, d, r, in.ID, in.params, body, command(body))
+	})
+}
+
+// bare takes a command that has nothing to say but what it is.
+func bare[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E], c C) {
+	type input struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+		params
+	}
+	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
+		return apply(ctx, a, d, r, in.ID, in.params, nil, c)
+	})
+}
+
+func apply[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, C, E], r route, id domain.ID, p params, body any, c C) (*answer, error) {
+	at, err := revision(p.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.meta(ctx, r.method+" "+strings.Replace(r.path, "{id}", id.String(), 1), p.Key, body)
+	if err != nil {
+		return nil, err
+	}
+	o, err := Handle(ctx, a.Store, d, id, c, m, at)
+	if err != nil {
+		return nil, err
+	}
+	out := answerTo(o)
+	return &out, nil
+}
+
+// revision reads an entity tag as this API makes them: a revision in quotes.
+func revision(tag string) (eventlog.Revision, error) {
+	if tag == "" || tag == "*" {
+		return AnyRevision, nil
+	}
+	n, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), 10, 64)
+	if err != nil || n < 0 {
+		return 0, domain.Fault("If-Match", "malformed", "has to be a revision in quotes, as in the ETag of an answer")
+	}
+	return eventlog.Revision(n), nil
+}
+
+// meta is the circumstances of a request. The same request sent again under the
+// same key is the same command; without a key every request is a command of its own.
+func (a *API) meta(ctx context.Context, target, key string, body any) (domain.Meta, error) {
+	c := access.From(ctx)
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return domain.Meta{}, fmt.Errorf("request: %w", err)
+	}
+	command, digest := uuid.New(), []byte(nil)
+	if key != "" {
+		command = uuid.NewSHA1(c.Actor.ID, []byte(target+"\n"+key))
+		sum := sha256.Sum256(raw)
+		digest = sum[:]
+	}
+	ip := ""
+	if c.IP.IsValid() {
+		ip = c.IP.String()
+	}
+	return domain.Meta{
+		Actor: c.Actor.ID, Command: command, Correlation: c.Request, Causation: command,
+		At: a.Now().UTC().Truncate(time.Microsecond), IP: ip, UserAgent: c.UserAgent, App: a.App,
+		Scope: c.Actor.Scope, Request: digest,
+	}, nil
+}
