@@ -106,7 +106,7 @@ func (a *API) whoIsIn(ctx context.Context, id domain.ID) (whoIsIn, error) {
 	if !e.Exists() {
 		return whoIsIn{}, auth.ErrSignIn
 	}
-	_, projects, desks := access.Args(e.Assigned())
+	projects, desks := access.Assigned(e.Assigned())
 	return whoIsIn{id, e.Name, e.Email, append([]string{}, e.Roles...), projects, desks}, nil
 }
 

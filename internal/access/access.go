@@ -43,18 +43,28 @@ func From(ctx context.Context) Caller {
 }
 
 // Clients is [domain.Scope.Covers] as SQL, for the rows of a table with the
-// columns project_id and desk_id (null for no desk). It uses three parameters,
-// numbered from first, which are what [Args] returns.
-func Clients(table string, first int) string {
-	return fmt.Sprintf(`($%d::boolean or %[4]s.project_id = any($%[2]d::uuid[]) and (%[4]s.desk_id is null or %[4]s.desk_id = any($%[3]d::uuid[])))`,
-		first, first+1, first+2, table)
+// columns project_id and desk_id (null for no desk). Bind adds a parameter to the
+// query and returns its placeholder.
+func Clients(s domain.Scope, table string, bind func(any) string) string {
+	if s.All {
+		return "true"
+	}
+	desks := bind(ids(s.Desks))
+	return fmt.Sprintf(`(%[1]s.project_id = any(%[2]s::uuid[]) and (%[1]s.desk_id is null or %[1]s.desk_id = any(%[3]s::uuid[])))`,
+		table, bind(ids(s.Projects)), desks)
 }
 
-// Args are the scope as query parameters: all, projects, desks. The lists are
-// sorted, so that equal scopes make equal queries.
-func Args(s domain.Scope) (all bool, projects, desks []domain.ID) {
-	return s.All, ids(s.Projects), ids(s.Desks)
+// Projects is the predicate for rows that belong to a project, whose id is in
+// column: everybody sees the organisation of the projects they work for.
+func Projects(s domain.Scope, column string, bind func(any) string) string {
+	if s.All {
+		return "true"
+	}
+	return fmt.Sprintf(`%s = any(%s::uuid[])`, column, bind(ids(s.Projects)))
 }
+
+// Assigned are the projects and desks of a scope, sorted.
+func Assigned(s domain.Scope) (projects, desks []domain.ID) { return ids(s.Projects), ids(s.Desks) }
 
 func ids(set map[domain.ID]bool) []domain.ID {
 	return slices.SortedFunc(maps.Keys(set), domain.CompareIDs)

@@ -178,3 +178,9 @@ func (w Who) admits(c access.Caller) error {
 	}
 	return nil
 }
+
+// GetOp describes a read for those who have signed in. Its id is made of its path.
+func GetOp(path, summary string) Op {
+	words := strings.FieldsFunc(strings.TrimPrefix(path, "/api/v1/"), func(c rune) bool { return strings.ContainsRune("/{}", c) })
+	return Op{ID: "get-" + strings.Join(words, "-"), Method: http.MethodGet, Path: path, Summary: summary, Tag: words[0]}
+}

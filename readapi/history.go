@@ -1,0 +1,106 @@
+package readapi
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"annals/domain"
+	"annals/internal/access"
+)
+
+// change is one thing that an event changed.
+type change struct {
+	Field   string   `json:"field" doc:"An inner field is written outer.inner"`
+	From    any      `json:"from,omitempty"`
+	To      any      `json:"to,omitempty"`
+	Added   []string `json:"added,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+}
+
+type historyItem struct {
+	Revision      int64     `json:"revision"`
+	Position      string    `json:"position"`
+	EventID       uuid.UUID `json:"event_id" format:"uuid"`
+	Type          string    `json:"type"`
+	At            time.Time `json:"at"`
+	Actor         named     `json:"actor"`
+	CommandID     uuid.UUID `json:"command_id" format:"uuid"`
+	CorrelationID uuid.UUID `json:"correlation_id" format:"uuid"`
+	IP            string    `json:"ip,omitempty" doc:"Administrators only"`
+	UserAgent     string    `json:"user_agent,omitempty" doc:"Administrators only"`
+	App           string    `json:"app,omitempty" doc:"The version of the software that wrote it"`
+	Schema        int       `json:"schema" doc:"The version of the event's type"`
+	Reason        string    `json:"reason,omitempty"`
+	Changes       []change  `json:"changes"`
+	Erased        []string  `json:"erased,omitempty" doc:"Fields that are gone because the person has been erased"`
+}
+
+type historyRow struct {
+	keyset
+	Revision      int64
+	Position      int64
+	EventID       uuid.UUID
+	Type          string
+	At            time.Time
+	ActorID       uuid.UUID
+	ActorName     *string
+	CommandID     uuid.UUID
+	CorrelationID uuid.UUID
+	IP            string
+	UserAgent     string
+	App           string
+	Schema        int
+	Reason        string
+	Changes       json.RawMessage
+	Erased        []string
+}
+
+var historySource = source{
+	columns: `h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
+		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
+	from: `annals_read.history h
+		join annals_read.clients c on c.id = h.aggregate_id
+		left join annals_read.employees a on a.id = h.actor_id`,
+	id:      "h.event_id",
+	natural: "revision",
+	sorts:   map[string]column{"revision": {"h.revision", "bigint"}},
+}
+
+type historyRequest struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+	page
+}
+
+func (a *API) clientHistory(ctx context.Context, r *historyRequest) (*list[historyItem], error) {
+	q := visibleClients(ctx)
+	q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
+	admin := access.From(ctx).Actor.Admin
+	out, err := fetch(ctx, a, historySource, q, r.page, func(r historyRow) historyItem {
+		item := historyItem{
+			Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
+			Actor: named{ID: r.ActorID}, CommandID: r.CommandID, CorrelationID: r.CorrelationID,
+			App: r.App, Schema: r.Schema, Reason: r.Reason, Changes: []change{}, Erased: r.Erased,
+		}
+		switch {
+		case r.ActorName != nil:
+			item.Actor.Name = *r.ActorName
+		case r.ActorID == domain.System:
+			item.Actor.Name = "Annals"
+		}
+		if admin {
+			item.IP, item.UserAgent = r.IP, r.UserAgent
+		}
+		if json.Unmarshal(r.Changes, &item.Changes) != nil {
+			item.Changes = nil // shown as null rather than as nothing having changed
+		}
+		return item
+	})
+	if err == nil && out.Body.Total.Count == 0 {
+		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
+	}
+	return out, err
+}

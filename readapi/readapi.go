@@ -1,0 +1,95 @@
+// Package readapi is the read side: it answers from the read models in
+// PostgreSQL. It knows tables and views, not events.
+package readapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/domain"
+	"annals/internal/eventlog"
+	"annals/internal/httpapi"
+)
+
+// API answers reads from db.
+type API struct{ DB *pgxpool.Pool }
+
+// Routes is the whole read API, a line an answer.
+func (a *API) Routes(api *httpapi.API) {
+	get(api, "/api/v1/clients", "List and search clients", a.clients)
+	get(api, "/api/v1/clients/{id}", "One client", a.client)
+	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
+	get(api, "/api/v1/projects", "List projects", a.projects)
+	get(api, "/api/v1/projects/{id}", "One project", a.project)
+	get(api, "/api/v1/desks", "List desks", a.desks)
+	get(api, "/api/v1/desks/{id}", "One desk", a.desk)
+	get(api, "/api/v1/employees", "List employees", a.employees)
+	get(api, "/api/v1/employees/{id}", "One employee", a.employee)
+}
+
+func get[I, O any](api *httpapi.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	httpapi.Handle(api, httpapi.GetOp(path, summary), h)
+}
+
+// after is in every read: how fresh the answer has to be.
+type after struct {
+	After string `header:"Annals-After" doc:"A position of the log, as a command answered it: the answer shows at least everything up to there" maxLength:"50"`
+}
+
+// fresh is in every answer: how fresh it is.
+type fresh struct {
+	Position string `header:"Annals-Position" doc:"The answer shows everything up to this position of the log"`
+}
+
+const (
+	patience  = 10 * time.Second // how long a read waits for the position that it asked for
+	freshness = `select commit, prepare from annals_read.freshness order by commit, prepare limit 1`
+)
+
+var errBehind = domain.Errorf(domain.Unavailable, "behind", "the read model has not reached that position yet; try again")
+
+// wait returns when all read models have reached the position that in asks for.
+func (a *API) wait(ctx context.Context, in after) error {
+	if in.After == "" {
+		return nil
+	}
+	want, err := eventlog.ParsePosition(in.After)
+	if err != nil {
+		return domain.Fault("Annals-After", "malformed", "is not a position of the log, as in Annals-Position")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, 25*time.Millisecond) {
+		var at position
+		if err := at.scan(a.DB.QueryRow(ctx, freshness)); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if eventlog.Position(at).Compare(want) >= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errBehind
+		}
+	}
+}
+
+// position reads the result of freshness.
+type position eventlog.Position
+
+func (p *position) scan(row pgx.Row) error {
+	var commit, prepare int64
+	if err := row.Scan(&commit, &prepare); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("freshness: %w", err)
+	}
+	*p = position{uint64(commit), uint64(prepare)}
+	return nil
+}
+
+func (p position) String() string { return eventlog.Position(p).String() }
