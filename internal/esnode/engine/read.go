@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"syscall"
 	"time"
@@ -290,4 +291,59 @@ func (e *Engine) retry(ctx context.Context, do func() error) error {
 func brokenPipe(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Ref points to an event.
+type Ref struct {
+	Stream   string
+	Revision int64
+}
+
+const getSQL = `
+select ` + columns + ` from annals_log.events
+where (stream, revision) in (select * from unnest($1::text[], $2::bigint[]))`
+
+// Get reads events by what points to them. One that is not there, or that its stream does not show, is not in the
+// answer.
+func (e *Engine) Get(ctx context.Context, refs []Ref) (map[Ref]*Event, error) {
+	var streams []string
+	var revisions []int64
+	for _, r := range refs {
+		if len(r.Stream) <= MaxStreamName && isText(r.Stream) {
+			streams = append(streams, r.Stream)
+			revisions = append(revisions, r.Revision)
+		}
+	}
+	if len(streams) == 0 {
+		return map[Ref]*Event{}, nil
+	}
+	infos, err := e.infos(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	events, cut, err := e.query(ctx, len(streams)+1, getSQL, streams, revisions)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[Ref]*Event, len(events))
+	for _, event := range events {
+		info := infos[event.Stream]
+		expired := info.meta.MaxAge > 0 && event.Created.Before(e.opts.Now().Add(-info.meta.MaxAge))
+		if info.tombstoned || info.missing() || event.Revision < info.first() || expired {
+			continue
+		}
+		found[Ref{event.Stream, event.Revision}] = event
+	}
+	if !cut || len(refs) == 1 {
+		return found, nil
+	}
+	// Too much for one page: in halves.
+	for _, half := range [][]Ref{refs[:len(refs)/2], refs[len(refs)/2:]} {
+		part, err := e.Get(ctx, half)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, part)
+	}
+	return found, nil
 }
