@@ -41,7 +41,7 @@ func (e *Error) Error() string {
 // Is holds two errors for the same when code and field are, so that tests and
 // callers need not repeat the message.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // the target itself is compared, not its tree
+	t, ok := target.(*Error)
 	return ok && t.Kind == e.Kind && t.Code == e.Code && t.Field == e.Field
 }
 

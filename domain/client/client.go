@@ -251,7 +251,7 @@ func (c Retag) decide(s State) ([]Event, error) {
 	remove, err := normalTags("remove", c.Remove)
 	f.Add(err)
 	for _, t := range add {
-		if slices.Contains(remove, t) {
+		if t != "" && slices.Contains(remove, t) {
 			f.Add(domain.Fault("remove", "contradiction", "%q is to be added and removed at once", t))
 		}
 	}

@@ -55,7 +55,8 @@ func TestSameCommandSameDesk(t *testing.T) {
 		return events[0].(Created).DefaultDeskID
 	}
 	one, other := uuid.New(), uuid.New()
-	if of(one) != of(one) || of(one) == of(other) {
+	first, again, another := of(one), of(one), of(other)
+	if first != again || first == another {
 		t.Error("the desk's id does not follow from the command's")
 	}
 }
