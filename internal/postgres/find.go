@@ -32,15 +32,16 @@ const oldest = 13
 
 // installation is a folder with initdb and postgres in it.
 type installation struct {
-	dir   string
-	major int
+	dir     string
+	major   int
+	fetched bool
 }
 
 // Find answers the folder that holds initdb and postgres. ANNALS_POSTGRES_BIN decides when it is set; else
-// the newest of PATH, pg_config, the places where distributions and Homebrew put it, and a copy
-// that get.sh fetched is taken. The error wraps [ErrNotFound] and says how to get it.
-func Find() (bindir string, err error) {
-	in, err := find(0)
+// the newest of PATH, pg_config and the places where distributions and Homebrew put it is taken, or
+// the copy that the command get fetched. The error wraps [ErrNotFound] and says how to get it.
+func Find(ctx context.Context) (bindir string, err error) {
+	in, err := find(ctx, 0)
 	if err != nil {
 		return "", err
 	}
@@ -48,9 +49,9 @@ func Find() (bindir string, err error) {
 }
 
 // find prefers the given major version; with 0 it takes the newest.
-func find(major int) (installation, error) {
+func find(ctx context.Context, major int) (installation, error) {
 	if dir := os.Getenv("ANNALS_POSTGRES_BIN"); dir != "" {
-		in, err := inspect(dir)
+		in, err := inspect(ctx, dir)
 		if err != nil {
 			return in, fmt.Errorf("%w: ANNALS_POSTGRES_BIN: %w\n%s", ErrNotFound, err, HowToGet)
 		}
@@ -61,7 +62,16 @@ func find(major int) (installation, error) {
 	}
 	var usable []installation
 	seen := map[string]bool{}
-	for _, dir := range candidates() {
+	dirs := candidates(ctx)
+	system := len(dirs)
+	dirs = append(dirs, filepath.Join(CacheDir(), "bin"))
+	if system > 0 {
+		dirs = append(dirs, filepath.Join(rootsCache, "bin"))
+	}
+	for i, dir := range dirs {
+		if !filepath.IsAbs(dir) {
+			continue // a relative PATH is no place to run programs from
+		}
 		if real, err := filepath.EvalSymlinks(filepath.Join(dir, "initdb")); err == nil {
 			dir = filepath.Dir(real)
 		}
@@ -69,7 +79,8 @@ func find(major int) (installation, error) {
 			continue
 		}
 		seen[dir] = true
-		if in, err := inspect(dir); err == nil && in.major >= oldest {
+		if in, err := inspect(ctx, dir); err == nil && in.major >= oldest {
+			in.fetched = i >= system
 			usable = append(usable, in)
 		}
 	}
@@ -84,8 +95,17 @@ func find(major int) (installation, error) {
 	if len(usable) == 0 {
 		return installation{}, fmt.Errorf("%w on this machine.\n%s", ErrNotFound, HowToGet)
 	}
-	// The sort is stable: of the same version, the earlier candidate stays first.
-	slices.SortStableFunc(usable, func(a, b installation) int { return cmp.Compare(b.major, a.major) })
+	// The sort is stable: of the same version, the earlier candidate stays first. A fetched copy is a stopgap, which
+	// nobody updates: it is taken when there is nothing else.
+	slices.SortStableFunc(usable, func(a, b installation) int {
+		if a.fetched {
+			return 1
+		}
+		if b.fetched {
+			return -1
+		}
+		return cmp.Compare(b.major, a.major)
+	})
 	return usable[0], nil
 }
 
@@ -101,42 +121,45 @@ func versions(found []installation) string {
 }
 
 // candidates lists folders that may hold the binaries, in order of preference among equals.
-func candidates() []string {
-	var dirs []string
+func candidates(ctx context.Context) []string {
 	// A test of the ways to get PostgreSQL must be able to act as if the machine had none.
-	if os.Getenv("ANNALS_POSTGRES_HIDE") == "" {
-		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
-		for _, pattern := range []string{
-			"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
-			"/usr/pgsql-*/bin",                  // RHEL, Fedora from postgresql.org
-			"/usr/libexec/postgresql*",          // Alpine
-			"/usr/local/pgsql/bin",              // built from source
-			"/opt/homebrew/opt/postgresql*/bin", // Homebrew, Apple silicon
-			"/usr/local/opt/postgresql*/bin",    // Homebrew, Intel
-			"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
-			"/Applications/Postgres.app/Contents/Versions/*/bin",
-			"/Library/PostgreSQL/*/bin", // EDB's installer
-		} {
-			found, _ := filepath.Glob(pattern) // the pattern is well formed
-			dirs = append(dirs, found...)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
-			dirs = append(dirs, strings.TrimSpace(string(out)))
-		}
+	if os.Getenv("ANNALS_POSTGRES_HIDE") != "" {
+		return nil
 	}
-	return append(dirs, filepath.Join(CacheDir(), "bin"))
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
+		"/usr/pgsql-*/bin",                  // RHEL, Fedora from postgresql.org
+		"/usr/libexec/postgresql*",          // Alpine
+		"/usr/local/pgsql/bin",              // built from source
+		"/opt/homebrew/opt/postgresql*/bin", // Homebrew, Apple silicon
+		"/usr/local/opt/postgresql*/bin",    // Homebrew, Intel
+		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+		"/Applications/Postgres.app/Contents/Versions/*/bin",
+		"/Library/PostgreSQL/*/bin", // EDB's installer
+	} {
+		found, _ := filepath.Glob(pattern) // the pattern is well formed
+		dirs = append(dirs, found...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
+		dirs = append(dirs, strings.TrimSpace(string(out)))
+	}
+	return dirs
 }
 
-// CacheDir is where get.sh puts a private copy of PostgreSQL: ANNALS_POSTGRES_CACHE, else a folder that any
+// rootsCache is where root fetches a copy to, for every user of the machine.
+const rootsCache = "/var/cache/annals/postgres"
+
+// CacheDir is where the command get puts a private copy of PostgreSQL: ANNALS_POSTGRES_CACHE, else a folder that any
 // user can read when root fetched it (the server never runs as root), else the user's cache.
 func CacheDir() string {
 	if dir := os.Getenv("ANNALS_POSTGRES_CACHE"); dir != "" {
 		return dir
 	}
 	if os.Geteuid() == 0 {
-		return "/var/cache/annals/postgres"
+		return rootsCache
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil { // no HOME
@@ -146,7 +169,7 @@ func CacheDir() string {
 }
 
 // inspect runs "postgres --version" of the folder.
-func inspect(dir string) (installation, error) {
+func inspect(ctx context.Context, dir string) (installation, error) {
 	in := installation{dir: dir}
 	for _, name := range []string{"initdb", "postgres"} {
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil { //nolint:gosec // the operator says where it is
@@ -155,7 +178,7 @@ func inspect(dir string) (installation, error) {
 			return in, fmt.Errorf("%s is not a program", filepath.Join(dir, name))
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").CombinedOutput() //nolint:gosec // the operator's own PostgreSQL
 	if err != nil {
@@ -175,17 +198,25 @@ func inspect(dir string) (installation, error) {
 }
 
 // HasExtension tells whether the server of bindir carries the contrib module (say, pg_trgm).
-func HasExtension(bindir, name string) bool {
-	control := name + ".control"
-	for _, share := range []string{
-		"../share/postgresql/extension", // fetched copies, Homebrew, Alpine
-		"../share/extension",
-		"../../../share/postgresql/" + filepath.Base(filepath.Dir(bindir)) + "/extension", // Debian
-		"../share/pgsql/extension", // Fedora
-	} {
-		if _, err := os.Stat(filepath.Join(bindir, share, control)); err == nil {
-			return true
-		}
+func HasExtension(ctx context.Context, bindir, name string) bool {
+	base := filepath.Base(bindir) // Alpine: /usr/libexec/postgresql17
+	if base == "bin" {
+		base = filepath.Base(filepath.Dir(bindir)) // Debian: /usr/lib/postgresql/17/bin
 	}
-	return false
+	shares := []string{
+		filepath.Join(bindir, "../share/postgresql"), // Homebrew, a fetched copy
+		filepath.Join(bindir, "../share"),
+		filepath.Join(bindir, "../share/pgsql"), // Fedora
+		filepath.Join("/usr/share/postgresql", base),
+		filepath.Join("/usr/share", base),
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, filepath.Join(bindir, "pg_config"), "--sharedir").Output(); err == nil { //nolint:gosec // the operator's own PostgreSQL
+		shares = append(shares, strings.TrimSpace(string(out)))
+	}
+	return slices.ContainsFunc(shares, func(share string) bool {
+		_, err := os.Stat(filepath.Join(share, "extension", name+".control"))
+		return err == nil
+	})
 }

@@ -19,7 +19,7 @@ import (
 // The locale is C.UTF-8 where the system has it: characters are classified as Unicode
 // (lower('Ä') is 'ä'), and the order is by code point, which no update of the C library changes under an index.
 func InitDB(ctx context.Context, bindir, dir string, account Account, args ...string) error {
-	in, err := inspect(bindir)
+	in, err := inspect(ctx, bindir)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.bin, err = find(major); err != nil {
+	if s.bin, err = find(ctx, major); err != nil {
 		return err
 	}
 	if s.secret, err = s.place.password(major != 0); err != nil {

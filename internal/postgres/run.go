@@ -17,7 +17,7 @@ import (
 
 // launch starts the postmaster and waits until it accepts connections, which after a crash is when it has recovered.
 func (s *Server) launch(ctx context.Context) error {
-	if err := s.place.configure(s.cfg, s.bin.major, s.endpoint); err != nil {
+	if err := s.configure(ctx); err != nil {
 		return err
 	}
 	const patience = 100
@@ -134,7 +134,7 @@ func (s *Server) adopt(ctx context.Context) (bool, error) {
 	}
 	if err == nil {
 		// Its settings may be those of an earlier version of ours; what can change while it runs does.
-		if err := s.place.configure(s.cfg, s.bin.major, s.endpoint); err != nil {
+		if err := s.configure(ctx); err != nil {
 			return false, err
 		}
 		_ = syscall.Kill(f.pid, syscall.SIGHUP)

@@ -128,7 +128,9 @@ done
 `
 
 func start(fsync string) (base string, err error) {
-	bindir, err := postgres.Find()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	bindir, err := postgres.Find(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -171,8 +173,6 @@ func start(fsync string) (base string, err error) {
 			_ = pipe.Close()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	if err := postgres.InitDB(ctx, bindir, data, account, "--no-sync", "--no-instructions"); err != nil {
 		return "", err
 	}
