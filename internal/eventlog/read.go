@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
@@ -132,4 +133,14 @@ func (l *Log) decode(ctx context.Context, e *esdb.RecordedEvent) Record {
 // Stream is the name of an aggregate's stream.
 func Stream(category string, id domain.ID) string {
 	return domain.Ref{Category: category, ID: id}.Stream()
+}
+
+// Check says whether an event, as stored, can be read: what is wrong with it
+// otherwise. The log's own events, whose types begin with $, always can.
+func (l *Log) Check(ctx context.Context, stream, eventType string, data, metadata []byte) error {
+	if strings.HasPrefix(eventType, "$") || strings.HasPrefix(stream, "$") {
+		return nil
+	}
+	rec := l.decode(ctx, &esdb.RecordedEvent{StreamID: stream, EventType: eventType, Data: data, UserMetadata: metadata})
+	return rec.Err
 }
