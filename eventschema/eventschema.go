@@ -35,13 +35,19 @@ type KeyCreated struct {
 	Wrapped []byte `json:"wrapped"` // see [Master]
 }
 
+// KeyDestroyed is how a reader of the log is told that a key stream is gone for
+// good, and the person of the same id erased: whatever was derived from the
+// personal fields has to go too. It is never stored.
+type KeyDestroyed struct{}
+
 // Key is the category of the streams that hold data keys.
 const Key = "key"
 
 type version struct {
-	typ    reflect.Type
+	typ    reflect.Type // today's
+	stored reflect.Type // as it was then
 	sealed *plan
-	decode func(data []byte, open opening) (any, error)
+	decode func(data []byte, open *opener) (any, error)
 }
 
 // now reads the current version.
@@ -49,8 +55,9 @@ func now[E any]() version { return was(func(e E) E { return e }) }
 
 // was reads an earlier version and brings it up to a later one.
 func was[Old, New any](up func(Old) New) version {
-	p := newPlan(reflect.TypeFor[Old]())
-	return version{reflect.TypeFor[New](), p, func(data []byte, open opening) (any, error) {
+	old := reflect.TypeFor[Old]()
+	p := newPlan(old)
+	return version{reflect.TypeFor[New](), old, p, func(data []byte, open *opener) (any, error) {
 		var o Old
 		if err := p.decode(data, reflect.ValueOf(&o).Elem(), open); err != nil {
 			return nil, err
@@ -126,11 +133,12 @@ func Decode(name string, v int, data []byte, stream string, key *DataKey) (event
 	if v < 1 || v > len(vs) {
 		return nil, nil, fmt.Errorf("decode %s v%d: %w", name, v, ErrUnknown)
 	}
-	event, err = vs[v-1].decode(data, unsealer(key, stream, name, &erased))
+	o := opener{key: key, where: where(stream, name)}
+	event, err = vs[v-1].decode(data, &o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("decode %s v%d: %w", name, v, err)
 	}
-	return event, erased, nil
+	return event, o.erased, nil
 }
 
 // EncodeMetadata returns the metadata of an event of version v.
@@ -142,10 +150,12 @@ func EncodeMetadata(m domain.Meta, v int) ([]byte, error) {
 	return b, nil
 }
 
+var metadata = newPlan(reflect.TypeFor[Metadata]())
+
 // DecodeMetadata reads what [EncodeMetadata] wrote.
 func DecodeMetadata(b []byte) (Metadata, error) {
 	var m Metadata
-	if err := json.Unmarshal(b, &m); err != nil {
+	if err := metadata.decode(b, reflect.ValueOf(&m).Elem(), &opener{}); err != nil {
 		return m, fmt.Errorf("decode metadata: %w", err)
 	}
 	return m, nil

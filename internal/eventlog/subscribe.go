@@ -9,6 +9,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
+	"annals/domain"
 	"annals/eventschema"
 )
 
@@ -75,6 +76,12 @@ func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Positio
 		ref, err := parseStream(e.StreamID)
 		if err == nil && ref.Category == eventschema.Key && e.EventType == "$streamDeleted" {
 			l.keys.forget(ref.ID)
+			item.Record = &Record{
+				Stream: e.StreamID, Revision: Revision(e.EventNumber), Position: item.Position,
+				ID: e.EventID, Type: e.EventType, Event: eventschema.KeyDestroyed{},
+				Meta: domain.Meta{At: e.CreatedDate.UTC().Truncate(time.Microsecond)},
+			}
+			return item, true, nil
 		}
 		if e.EventType[0] == '$' {
 			return item, true, nil // the log's own: nothing happened to an aggregate

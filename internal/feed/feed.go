@@ -1,0 +1,150 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"annals/internal/eventlog"
+)
+
+type key struct{}
+
+// RunOf returns the run that msg carries.
+func RunOf(msg *message.Message) Run {
+	run, _ := msg.Context().Value(key{}).(Run)
+	return run
+}
+
+// Message returns a message that carries run, and nothing that could be published:
+// it is a range of the log, not a copy of it.
+func Message(ctx context.Context, topic string, run Run) *message.Message {
+	msg := message.NewMessage(fmt.Sprintf("%s:%s", topic, run.From), nil)
+	msg.SetContext(context.WithValue(ctx, key{}, run))
+	return msg
+}
+
+// Config is what a [Subscriber] needs.
+type Config struct {
+	Source Source
+	// Start answers how far the reader that is named by the topic has got. It is
+	// asked at first, after every failure, and whenever a run was refused.
+	Start      func(ctx context.Context, topic string) (eventlog.Position, error)
+	MaxRecords int // in a run; [DefaultRecords] if zero
+	Logger     *slog.Logger
+}
+
+// Subscriber delivers the log to the handlers of a Watermill router, a run a
+// message. Neither the log nor the place where the position is kept being away
+// ends a subscription: only its context and Close do.
+type Subscriber struct {
+	cfg   Config
+	ended context.Context //nolint:containedctx // Close, as Watermill has it, carries none
+	end   context.CancelFunc
+}
+
+var _ message.Subscriber = (*Subscriber)(nil)
+
+// New returns a Subscriber.
+func New(cfg Config) *Subscriber {
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	ended, end := context.WithCancel(context.Background())
+	return &Subscriber{cfg, ended, end}
+}
+
+// Close ends all subscriptions.
+func (s *Subscriber) Close() error {
+	s.end()
+	return nil
+}
+
+// Subscribe starts delivery for the reader named topic. The channel closes when
+// ctx ends or the subscriber is closed.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ended, cancel)
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		defer cancel()
+		defer stop()
+		var wait backoff
+		for ctx.Err() == nil {
+			err := s.follow(ctx, topic, out, &wait)
+			if err == nil || ctx.Err() != nil {
+				continue
+			}
+			s.cfg.Logger.WarnContext(ctx, "feed interrupted", "reader", topic, "err", err)
+			wait.sleep(ctx)
+		}
+	}()
+	return out, nil
+}
+
+// follow delivers runs from where the reader has got to. It returns nil when a
+// refused run shows that the reader is elsewhere.
+func (s *Subscriber) follow(ctx context.Context, topic string, out chan<- *message.Message, wait *backoff) error {
+	at, err := s.cfg.Start(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("position of %s: %w", topic, err)
+	}
+	for run, err := range Runs(ctx, s.cfg.Source, at, s.cfg.MaxRecords) {
+		if err != nil {
+			return err
+		}
+		for !s.deliver(ctx, topic, out, run) {
+			wait.sleep(ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			at, err := s.cfg.Start(ctx, topic)
+			if err != nil {
+				return fmt.Errorf("position of %s: %w", topic, err)
+			}
+			if at != run.From {
+				return nil
+			}
+		}
+		*wait = 0
+	}
+	return errors.New("the log ended its subscription without a word")
+}
+
+// deliver sends run and reports whether it was acked.
+func (s *Subscriber) deliver(ctx context.Context, topic string, out chan<- *message.Message, run Run) bool {
+	msg := Message(ctx, topic, run)
+	select {
+	case out <- msg:
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-msg.Acked():
+		return true
+	case <-msg.Nacked():
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// backoff is how long to wait after a failure: from 50 ms, doubling to two
+// seconds, each time between half of it and all of it.
+type backoff time.Duration
+
+func (b *backoff) sleep(ctx context.Context) {
+	*b = min(max(2**b, backoff(50*time.Millisecond)), backoff(2*time.Second))
+	half := int64(*b) / 2
+	timer := time.NewTimer(time.Duration(half + rand.Int64N(half+1))) //nolint:gosec // jitter
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,303 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/eventschema"
+	"annals/internal/eventlog"
+	"annals/internal/feed"
+)
+
+// The states of tables.
+const (
+	building = "building" // being filled, not seen by anybody
+	live     = "live"     // followed, and what readers see
+	retired  = "retired"  // replaced, dropped soon
+	shadow   = "shadow"   // filled to be compared with live ones
+)
+
+// tables are those of one version of a projector. They are used by one goroutine.
+type tables struct {
+	*engine
+	p      *Projector
+	schema string
+	state  string // that they have to be in
+	db     *pgxpool.Pool
+
+	at     eventlog.Position            // everything up to here is in them
+	epoch  int64                        // of the parked streams
+	parked map[string]eventlog.Revision // nothing is applied from there on
+}
+
+// tables opens the tables in the schema, which have to be in the state. The caller
+// closes db.
+func (e *engine) tables(ctx context.Context, p *Projector, schema, state string) (*tables, error) {
+	conf := e.conf.Copy()
+	conf.MaxConns = 2
+	// The search path belongs to the connection, and so does this pool to the
+	// schema: a batch is prepared before any of it runs. The commit need not reach
+	// the disk: checkpoint and rows are lost together, and applied again.
+	for k, v := range map[string]string{
+		"search_path": e.searchPath(schema), "synchronous_commit": "off", "application_name": "annals projector " + schema,
+	} {
+		conf.ConnConfig.RuntimeParams[k] = v
+	}
+	db, err := pgxpool.NewWithConfig(ctx, conf)
+	if err != nil {
+		return nil, fmt.Errorf("tables of %s: %w", schema, err)
+	}
+	t := &tables{engine: e, p: p, schema: schema, state: state, db: db}
+	if err := t.load(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// load reads how far the tables are and which streams are parked.
+func (t *tables) load(ctx context.Context) error {
+	parked := map[string]eventlog.Revision{}
+	err := pgx.BeginTxFunc(ctx, t.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `select commit, prepare, parked from annals_projections.checkpoints where schema = $1 and state = $2`,
+			t.schema, t.state).Scan(&t.at.Commit, &t.at.Prepare, &t.epoch)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `select stream, revision from annals_projections.parked where schema = $1`, t.schema)
+		if err != nil {
+			return err
+		}
+		var stream string
+		var revision eventlog.Revision
+		_, err = pgx.ForEachRow(rows, []any{&stream, &revision}, func() error {
+			parked[stream] = revision
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", t.schema, err)
+	}
+	t.parked = parked
+	return nil
+}
+
+var errParkedElsewhere = errors.New("the parked streams have changed")
+
+// apply commits the run with the checkpoint past it. An event that cannot be
+// applied parks its stream, and everything else goes on; what else goes wrong is
+// returned, and then nothing has changed that a repetition would not repair.
+func (t *tables) apply(ctx context.Context, run feed.Run) error {
+	if len(run.Records) == 0 && run.From == run.To {
+		return nil
+	}
+	w, err := t.work(run)
+	if err == nil {
+		err = t.commit(ctx, run.From, run.To, w)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errParkedElsewhere):
+		if err := t.load(ctx); err != nil {
+			return err
+		}
+		return t.apply(ctx, run)
+	case errors.Is(err, ErrFenced), transient(ctx, err), len(run.Records) == 0:
+		return fmt.Errorf("%s at %s: %w", t.schema, run.From, err)
+	case len(run.Records) == 1:
+		w := work{parks: []parking{{&run.Records[0], err}}}
+		if err := t.commit(ctx, run.From, run.To, &w); err != nil {
+			return fmt.Errorf("park %s of %s: %w", run.Records[0].Stream, t.schema, err)
+		}
+		return nil
+	}
+	half := len(run.Records) / 2
+	middle := run.Records[half-1].Position
+	if err := t.apply(ctx, feed.Run{From: run.From, To: middle, Records: run.Records[:half]}); err != nil {
+		return err
+	}
+	return t.apply(ctx, feed.Run{From: middle, To: run.To, Records: run.Records[half:], Live: run.Live})
+}
+
+// work is what a run comes to.
+type work struct {
+	batch   pgx.Batch
+	parks   []parking
+	applied int
+}
+
+type parking struct {
+	rec *eventlog.Record
+	err error
+}
+
+// work queues the statements of the run's events. An event that could not even be
+// read parks its stream.
+func (t *tables) work(run feed.Run) (*work, error) {
+	w := &work{}
+	parked := t.parked
+	for i := range run.Records {
+		rec := &run.Records[i]
+		// What erases a person waits for nothing.
+		_, erasure := rec.Event.(eventschema.KeyDestroyed)
+		if from, ok := parked[rec.Stream]; ok && rec.Revision >= from && !erasure {
+			continue
+		}
+		if rec.Err != nil {
+			if len(w.parks) == 0 {
+				parked = maps.Clone(parked)
+			}
+			parked[rec.Stream] = rec.Revision
+			w.parks = append(w.parks, parking{rec, rec.Err})
+			continue
+		}
+		if err := t.p.queue(&w.batch, rec); err != nil {
+			return nil, err
+		}
+		w.applied++
+	}
+	return w, nil
+}
+
+// queue is Apply, with a panic made an error.
+func (p *Projector) queue(b *pgx.Batch, rec *eventlog.Record) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("event %d of %s: panic: %v", rec.Revision, rec.Stream, v)
+		}
+	}()
+	p.Apply(b, rec)
+	return nil
+}
+
+const (
+	advance = `update annals_projections.checkpoints
+		set commit = $2, prepare = $3, parked = parked + $4, events = events + $5, updated_at = clock_timestamp()
+		where schema = $1 and state = $6 and commit = $7 and prepare = $8 and parked = $9`
+	park = `insert into annals_projections.parked (schema, stream, revision, commit, prepare, event_id, type, error)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)`
+)
+
+// commit does the work and moves the checkpoint, or neither.
+func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work) error {
+	fenced := false
+	fence := func(b *pgx.Batch) {
+		b.Queue(advance, t.schema, to.Commit, to.Prepare, len(w.parks), w.applied, t.state, from.Commit, from.Prepare, t.epoch).
+			Exec(func(ct pgconn.CommandTag) error {
+				if fenced = ct.RowsAffected() != 1; fenced {
+					return ErrFenced
+				}
+				return nil
+			})
+	}
+	err := transact(ctx, t.db, func(tx pgx.Tx) error {
+		var b pgx.Batch
+		fence(&b)
+		if t.state != live {
+			if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+				return err
+			}
+			b = pgx.Batch{}
+			if err := t.copy(ctx, tx, w); err != nil {
+				return err
+			}
+		}
+		b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
+		for _, p := range w.parks {
+			b.Queue(park, t.schema, p.rec.Stream, p.rec.Revision, p.rec.Position.Commit, p.rec.Position.Prepare, p.rec.ID, p.rec.Type, explain(p.err))
+		}
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	if fenced {
+		return t.whyFenced(ctx, from)
+	}
+	if err != nil {
+		return err
+	}
+	t.at, t.epoch = to, t.epoch+int64(len(w.parks))
+	for _, p := range w.parks {
+		t.parked[p.rec.Stream] = p.rec.Revision
+		t.Logger.ErrorContext(ctx, "stream parked", "projector", t.p.Name, "stream", p.rec.Stream, "revision", p.rec.Revision, "err", explain(p.err))
+	}
+	return nil
+}
+
+// whyFenced tells streams parked or resumed meanwhile from a checkpoint moved.
+func (t *tables) whyFenced(ctx context.Context, from eventlog.Position) error {
+	var epoch int64
+	err := t.db.QueryRow(ctx, `select parked from annals_projections.checkpoints where schema = $1 and state = $2 and commit = $3 and prepare = $4`,
+		t.schema, t.state, from.Commit, from.Prepare).Scan(&epoch)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows), err == nil && epoch == t.epoch:
+		return ErrFenced
+	case err != nil:
+		return errors.Join(errAway, err)
+	}
+	return errParkedElsewhere
+}
+
+// copy moves the rows that the work inserts out of its batch, and copies them.
+func (t *tables) copy(ctx context.Context, tx pgx.Tx, w *work) error {
+	copied := t.p.copied()
+	rows := map[*Insert][][]any{}
+	var rest []*pgx.QueuedQuery
+	for _, q := range w.batch.QueuedQueries {
+		if i := copied[q.SQL]; i != nil {
+			rows[i] = append(rows[i], q.Arguments)
+		} else {
+			rest = append(rest, q)
+		}
+	}
+	w.batch.QueuedQueries = rest
+	for _, i := range t.p.Inserts {
+		if len(rows[i]) == 0 {
+			continue
+		}
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{i.table}, i.columns, pgx.CopyFromRows(rows[i])); err != nil {
+			return fmt.Errorf("copy into %s: %w", i.table, err)
+		}
+	}
+	return nil
+}
+
+// one holds a statement to changing exactly one row: an event of an aggregate that
+// is not there must not be lost quietly.
+func one(q *pgx.QueuedQuery) {
+	q.Exec(func(ct pgconn.CommandTag) error {
+		if n := ct.RowsAffected(); n != 1 {
+			return fmt.Errorf("the event changed %d rows instead of one", n)
+		}
+		return nil
+	})
+}
+
+var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+
+// explain is err for people, without values of personal fields: PostgreSQL quotes
+// them where it faults the data (class 22), and the driver where it cannot send them.
+func explain(err error) string {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	text := err.Error()
+	if ok {
+		text = fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
+	}
+	if !ok || len(e.Code) == 5 && e.Code[:2] == "22" {
+		text = quoted.ReplaceAllString(text, "…")
+	}
+	if r := []rune(text); len(r) > 1000 {
+		text = string(r[:1000]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,220 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"annals/internal/eventlog"
+	"annals/internal/feed"
+)
+
+// buildRecords is how many records a run of a build has: more rows a copy, fewer commits.
+const buildRecords = 5000
+
+// Rebuild builds the named read model from the start of the log, beside the one
+// that is in use, and replaces that when it has caught up. It may run while other
+// processes follow the log; they go on with the new tables.
+func Rebuild(ctx context.Context, cfg Config, name string) error {
+	e, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer e.pool.Close()
+	p, err := find(e.Projectors, name)
+	if err != nil {
+		return err
+	}
+	return e.build(ctx, p)
+}
+
+// build makes new tables of the projector the ones that readers see. Ended anywhere
+// by anything it leaves those that they saw before.
+func (e *engine) build(ctx context.Context, p *Projector) error {
+	l, err := e.lease(ctx, p.Name+"/build", false)
+	if err != nil {
+		return fmt.Errorf("build %s: %w", p.Name, err)
+	}
+	defer l.release()
+	ctx = l.ctx
+	if err := e.sweep(ctx, p, building); err != nil {
+		return err
+	}
+	schema, err := e.freeSchema(ctx, p)
+	if err != nil {
+		return err
+	}
+	t, err := e.create(ctx, p, schema, building)
+	if err != nil {
+		return err
+	}
+	defer t.db.Close()
+	e.Logger.InfoContext(ctx, "read model is being built", "projector", p.Name, "schema", schema)
+	if err := t.fill(ctx, nil); err != nil {
+		return err
+	}
+	if err := t.index(ctx); err != nil {
+		return err
+	}
+	if err := t.activate(ctx); err != nil {
+		return err
+	}
+	e.Logger.InfoContext(ctx, "read model is in use", "projector", p.Name, "schema", schema, "position", t.at.String())
+	return nil
+}
+
+// freeSchema is the projector's schema, or a variant of it while that is in use.
+func (e *engine) freeSchema(ctx context.Context, p *Projector) (string, error) {
+	for _, suffix := range []string{"", "_b", "_c", "_d", "_e"} {
+		var taken bool
+		if err := e.pool.QueryRow(ctx, `select exists (select from annals_projections.checkpoints where schema = $1)`, p.Schema()+suffix).Scan(&taken); err != nil {
+			return "", fmt.Errorf("build %s: %w", p.Name, err)
+		}
+		if !taken {
+			return p.Schema() + suffix, nil
+		}
+	}
+	return "", fmt.Errorf("build %s: too many replaced versions wait to be dropped: %w", p.Name, ErrHeld)
+}
+
+// create makes empty tables.
+func (e *engine) create(ctx context.Context, p *Projector, schema, state string) (*tables, error) {
+	name := pgx.Identifier{schema}.Sanitize()
+	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			"create schema " + name,
+			"set local search_path = " + e.searchPath(schema),
+			p.Tables,
+		} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `insert into annals_projections.checkpoints (schema, projector, version, state) values ($1, $2, $3, $4)`,
+			schema, p.Name, p.Version, state)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the tables of %s: %w", schema, err)
+	}
+	return e.tables(ctx, p, schema, state)
+}
+
+// fill applies the log from where the tables are up to a position, or until they
+// have caught up. What goes wrong is tried again until ctx ends.
+func (t *tables) fill(ctx context.Context, to *eventlog.Position) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		from := t.at
+		err := t.fillOnce(ctx, to)
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrFenced) {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("fill %s: %w", t.schema, context.Cause(ctx))
+			}
+			return err
+		}
+		t.Logger.WarnContext(ctx, "filling was interrupted", "schema", t.schema, "err", explain(err))
+		if t.at != from {
+			wait = 50 * time.Millisecond
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+		if err := t.load(ctx); errors.Is(err, ErrFenced) {
+			return err
+		}
+	}
+}
+
+func (t *tables) fillOnce(ctx context.Context, to *eventlog.Position) error {
+	if to != nil && t.at.Compare(*to) >= 0 {
+		return nil
+	}
+	for run, err := range feed.Runs(ctx, t.Log, t.at, buildRecords) {
+		if err != nil {
+			return err
+		}
+		done := run.Live
+		if to != nil && (run.Live || run.To.Compare(*to) >= 0) {
+			run, done = upTo(run, *to), true
+		}
+		if err := t.apply(ctx, run); err != nil || done {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// upTo is the part of run up to a position. A run that is live and ends before it
+// is followed by nothing that matters: it is taken to end there.
+func upTo(run feed.Run, to eventlog.Position) feed.Run {
+	for i := range run.Records {
+		if run.Records[i].Position.Compare(to) > 0 {
+			run.Records = run.Records[:i]
+			break
+		}
+	}
+	run.To = to
+	return run
+}
+
+// index builds the secondary indexes, two at a time.
+func (t *tables) index(ctx context.Context) error {
+	statements := make(chan string)
+	g, within := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(statements)
+		for _, sql := range split(t.p.Indexes) {
+			select {
+			case statements <- sql:
+			case <-within.Done():
+			}
+		}
+		return nil
+	})
+	for range 2 {
+		g.Go(func() error {
+			conn, err := t.connect(within, "annals projector "+t.schema, map[string]string{
+				"search_path": t.searchPath(t.schema), "maintenance_work_mem": "256MB", "synchronous_commit": "off",
+			})
+			if err != nil {
+				return err
+			}
+			defer closeConn(within, conn)
+			for sql := range statements {
+				if _, err := conn.Exec(within, sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("index %s: %w", t.schema, err)
+	}
+	names, err := t.names(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := t.db.Exec(ctx, "analyze "+pgx.Identifier{t.schema, name}.Sanitize()); err != nil {
+			return fmt.Errorf("analyze %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// split takes SQL apart at its semicolons; an index needs none inside.
+func split(sql string) []string {
+	var out []string
+	for s := range strings.SplitSeq(sql, ";") {
+		if s = strings.TrimSpace(s); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}

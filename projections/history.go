@@ -1,0 +1,67 @@
+package projections
+
+import (
+	_ "embed"
+
+	"github.com/jackc/pgx/v5"
+
+	"annals/eventschema"
+	"annals/internal/eventlog"
+)
+
+var (
+	//go:embed history.sql
+	historyTables string
+	//go:embed history.indexes.sql
+	historyIndexes string
+)
+
+// history is what happened to each aggregate.
+var history = &Projector{
+	Name: "history", Version: 1, Tables: historyTables, Indexes: historyIndexes,
+	Apply: applyHistory, Inserts: []*Insert{insertHistory},
+}
+
+var insertHistory = NewInsert("history",
+	"category", "aggregate_id", "revision", "position", "event_id", "type", "at", "actor_id", "command_id", "correlation_id",
+	"ip", "user_agent", "app", "schema", "changes", "reason", "personal", "erased")
+
+// forget takes the same from a row as decoding its event without the key would.
+const forget = `update history set erased = personal, reason = case when 'reason' = any(personal) then '' else reason end,
+	changes = (select coalesce(jsonb_agg(c order by n), '[]') from jsonb_array_elements(changes) with ordinality x (c, n)
+		where c->>'field' <> all(personal))
+	where category = any($2) and aggregate_id = $1 and personal <> '{}'`
+
+func applyHistory(b *pgx.Batch, r *eventlog.Record) {
+	ref, err := r.Ref()
+	if err != nil {
+		panic(err) // a record that was decoded has one
+	}
+	switch r.Event.(type) {
+	case eventschema.KeyDestroyed:
+		b.Queue(forget, ref.ID, sealedCategories)
+		return
+	case eventschema.KeyCreated:
+		return // nothing happened to anybody
+	}
+	c := changesOf(r.Type, r.Event)
+	erased := []string{}
+	if len(r.Erased) > 0 {
+		erased = fieldsOf(r.Erased)
+		c.personal = erased
+	}
+	m := r.Meta
+	insertHistory.Queue(b, ref.Category, ref.ID, r.Revision, int64(r.Position.Commit), r.ID, r.Type, m.At, m.Actor, m.Command, m.Correlation, //nolint:gosec // positions have 63 bits
+		m.IP, m.UserAgent, m.App, r.Schema, c.json(), c.reason, list(c.personal), erased)
+}
+
+// sealedCategories have personal fields.
+var sealedCategories = func() []string {
+	var sealed []string
+	for _, c := range eventschema.Categories() {
+		if eventschema.HasKey(c) {
+			sealed = append(sealed, c)
+		}
+	}
+	return sealed
+}()

@@ -1,0 +1,1 @@
+create index if not exists history_position on history (position);

@@ -1,0 +1,3 @@
+create index if not exists desks_project on desks (project_id);
+create index if not exists employee_projects_project on employee_projects (project_id, employee_id);
+create index if not exists employee_desks_desk on employee_desks (desk_id, employee_id);
