@@ -21,12 +21,14 @@ import (
 // connection string, esdb://….
 func Start(t testing.TB) string {
 	t.Helper()
-	return start(t).ConnectionString()
+	return start(t, esnode.Config{}).ConnectionString()
 }
 
-func start(t testing.TB) *esnode.Node {
+// start runs a node as the configuration says, but for where it listens and keeps its log.
+func start(t testing.TB, config esnode.Config) *esnode.Node {
 	t.Helper()
-	node, err := esnode.Start(t.Context(), esnode.Config{Listen: "127.0.0.1:0", Database: pgtest.Database(t)})
+	config.Listen, config.Database = "127.0.0.1:0", pgtest.Database(t)
+	node, err := esnode.Start(t.Context(), config)
 	if err != nil {
 		t.Fatalf("start a node: %v", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"google.golang.org/grpc/codes"
+
+	"annals/internal/esnode"
 )
 
 // TestNode holds what the embedded node promises beyond the protocol.
@@ -105,7 +107,7 @@ func TestNode(t *testing.T) {
 // TestNodeEnds closes a node under its clients: nobody may hang, and what was acknowledged is not forgotten.
 func TestNodeEnds(t *testing.T) {
 	t.Parallel()
-	node := start(t)
+	node := start(t, esnode.Config{})
 	s := newSuite(t, node.ConnectionString())
 	stream := newStream()
 	s.append(t, stream, esdb.NoStream{}, events(3)...)

@@ -1,9 +1,13 @@
 package esnodetest
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
 )
 
 func testReadAll(t *testing.T, s *suite) {
@@ -64,9 +68,9 @@ func testReadAll(t *testing.T, s *suite) {
 			}
 			last = at
 		}
-		// Reading on from the last one meets it again, and goes on behind it.
+		// Reading on begins there again, unless the event was of a stream that is scavenged by now.
 		on := s.readAll(t, esdb.ReadAllOptions{From: last}, 2)
-		if len(on) == 0 || on[0].OriginalEvent().EventID != list[49].OriginalEvent().EventID {
+		if len(on) == 0 || on[0].OriginalEvent().Position.Commit < last.Commit {
 			t.Error("reading on from a position begins elsewhere")
 		}
 	})
@@ -94,19 +98,28 @@ func testReadAll(t *testing.T, s *suite) {
 
 	t.Run("both directions see the same", func(t *testing.T) {
 		t.Parallel()
-		from, until := s.end(t), s.end(t)
-		forwards := s.readAll(t, esdb.ReadAllOptions{From: from}, all)
-		for len(forwards) > 0 && forwards[len(forwards)-1].OriginalEvent().Position.Commit >= until.Commit {
-			forwards = forwards[:len(forwards)-1]
-		}
-		backwards := s.readAll(t, esdb.ReadAllOptions{Direction: esdb.Backwards, From: until}, uint64(len(forwards)))
-		if len(backwards) != len(forwards) {
-			t.Fatalf("%d events backwards, %d forwards", len(backwards), len(forwards))
-		}
-		for i, e := range backwards {
-			if e.OriginalEvent().EventID != forwards[len(forwards)-1-i].OriginalEvent().EventID {
-				t.Fatalf("event %d is another", i)
+		from, mine := s.end(t), fresh("both")
+		parallel(4, func(writer int) bool {
+			for range 10 {
+				s.append(t, fmt.Sprintf("%s-%d", mine, writer), esdb.Any{}, events(3)...)
 			}
+			return true
+		})
+		until := s.end(t)
+		own := func(list []*esdb.ResolvedEvent) (ids []uuid.UUID) {
+			for _, e := range list {
+				if strings.HasPrefix(e.OriginalEvent().StreamID, mine) {
+					ids = append(ids, e.OriginalEvent().EventID)
+				}
+			}
+			return ids
+		}
+		forwards := s.readAll(t, esdb.ReadAllOptions{From: from}, all)
+		backwards := s.readAll(t, esdb.ReadAllOptions{Direction: esdb.Backwards, From: until}, uint64(len(forwards)))
+		there, again := own(forwards), own(backwards)
+		slices.Reverse(again)
+		if len(there) != 120 || !slices.Equal(there, again) {
+			t.Errorf("%d events forwards, %d backwards, want the same 120", len(there), len(again))
 		}
 	})
 
