@@ -162,32 +162,43 @@ func (e *Engine) setHealth(err error) {
 // Head is the position of the last committed event, 0 when there is none.
 func (e *Engine) Head() uint64 { return e.tail.head() }
 
-// submit hands a request to the writer and waits for its outcome. When ctx ends before the writer has taken it,
-// nothing is written and the error is ErrUnavailable (the log cannot be written) or ErrTimeout. When ctx ends later
-// the outcome is unknown, and the error is ErrTimeout.
-func (e *Engine) submit(ctx context.Context, r *request) (Result, error) {
+// Pending is a write that the engine has accepted for decision.
+type Pending struct {
+	e *Engine
+	r *request
+}
+
+// submit queues a request. It waits for room in the queue as long as the request's context lives.
+func (e *Engine) submit(r *request) (*Pending, error) {
 	if e.isClosed() {
-		return Result{}, ErrClosed
+		return nil, ErrClosed
 	}
-	r.ctx, r.reply = ctx, make(chan outcome, 1)
+	r.reply = make(chan outcome, 1)
 	select {
 	case e.w.in <- r:
-	case <-ctx.Done():
-		return Result{}, e.notTaken(ctx)
+		return &Pending{e, r}, nil
+	case <-r.ctx.Done():
+		return nil, e.notTaken(r.ctx)
 	case <-e.closed:
-		return Result{}, ErrClosed
+		return nil, ErrClosed
 	}
+}
+
+// Wait waits for the outcome. When the write's context ends before the writer has taken it, nothing is written, and the
+// error is ErrUnavailable (the log cannot be written) or ErrTimeout. When it ends later the outcome is unknown, and the
+// error is ErrTimeout.
+func (p *Pending) Wait() (Result, error) {
 	select {
-	case o := <-r.reply:
+	case o := <-p.r.reply:
 		return o.result, o.err
-	case <-ctx.Done():
-		if r.state.CompareAndSwap(waiting, abandoned) {
-			return Result{}, e.notTaken(ctx)
+	case <-p.r.ctx.Done():
+		if p.r.state.CompareAndSwap(waiting, abandoned) {
+			return Result{}, p.e.notTaken(p.r.ctx)
 		}
-		return Result{}, fmt.Errorf("%w: the outcome is unknown: %w", ErrTimeout, context.Cause(ctx))
-	case <-e.w.stopped:
+		return Result{}, fmt.Errorf("%w: the outcome is unknown: %w", ErrTimeout, context.Cause(p.r.ctx))
+	case <-p.e.w.stopped:
 		select {
-		case o := <-r.reply:
+		case o := <-p.r.reply:
 			return o.result, o.err
 		default:
 			return Result{}, ErrClosed

@@ -9,17 +9,28 @@ import (
 // answers as the first did. It fails with a WrongRevisionError or a DeletedError when the stream is not as
 // expected, and with ErrInvalid, ErrUnavailable, ErrTimeout or ErrClosed.
 func (e *Engine) Append(ctx context.Context, stream string, expected Expected, events []Proposed) (Result, error) {
-	if err := CheckStream(stream); err != nil {
+	p, err := e.Begin(ctx, stream, expected, events)
+	if err != nil {
 		return Result{}, err
+	}
+	return p.Wait()
+}
+
+// Begin is the first half of Append: writes are decided in the order in which they were begun. Wait is the second.
+func (e *Engine) Begin(ctx context.Context, stream string, expected Expected, events []Proposed) (*Pending, error) {
+	if err := CheckStream(stream); err != nil {
+		return nil, err
 	}
 	size := 0
 	for i := range events {
 		if err := events[i].check(); err != nil {
-			return Result{}, err
+			return nil, err
 		}
 		size += len(events[i].Data) + len(events[i].Metadata)
 	}
-	return e.submit(ctx, &request{kind: kindAppend, stream: stream, expected: expected, events: events, size: size})
+	return e.submit(&request{
+		ctx: ctx, kind: kindAppend, stream: stream, expected: expected, events: events, size: size,
+	})
 }
 
 // Delete hides a stream until something is appended to it again. Its events stay in the log.
@@ -40,5 +51,9 @@ func (e *Engine) end(ctx context.Context, k kind, stream string, expected Expect
 	if IsMetastream(stream) {
 		return Result{}, fmt.Errorf("%w: a metastream is deleted with its stream", ErrInvalid)
 	}
-	return e.submit(ctx, &request{kind: k, stream: stream, expected: expected})
+	p, err := e.submit(&request{ctx: ctx, kind: k, stream: stream, expected: expected})
+	if err != nil {
+		return Result{}, err
+	}
+	return p.Wait()
 }
