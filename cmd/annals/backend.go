@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/internal/esnode"
+	"annals/internal/eventlog"
+	"annals/internal/masterkey"
+	"annals/internal/postgres"
+)
+
+// backend is what everything stands on: PostgreSQL and the log. Each is ours or
+// somebody else's, as configured; nothing above can tell.
+type backend struct {
+	config
+	database   string // URL
+	pool       *pgxpool.Pool
+	eventStore string // connection string
+	log        *eventlog.Log
+	node       *esnode.Node     // nil unless it runs in this process
+	private    *postgres.Server // nil unless the database is private
+	closers    []func(context.Context) error
+}
+
+// openBackend starts what is configured to be ours. A subcommand that works
+// beside a running server shares what that one has started.
+func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving bool) (_ *backend, err error) {
+	b := &backend{config: cfg, database: cfg.database, eventStore: cfg.eventStore}
+	defer func() {
+		if err != nil {
+			_ = b.close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.data, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	master, err := masterkey.Load(cfg.data, cfg.masterKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.startPostgres(ctx, logger, serving); err != nil {
+		return nil, err
+	}
+	if err := b.startNode(ctx, logger, serving); err != nil {
+		return nil, err
+	}
+	if b.log, err = eventlog.Open(eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger}); err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, func(context.Context) error { b.log.Close(); return nil })
+	return b, nil
+}
+
+func (b *backend) startPostgres(ctx context.Context, logger *slog.Logger, serving bool) (err error) {
+	if b.database == "" {
+		start := postgres.Open
+		if serving {
+			start = postgres.Start
+		}
+		b.private, err = start(ctx, postgres.Config{Dir: filepath.Join(b.data, "postgres"), Logger: logger})
+		if errors.Is(err, postgres.ErrInUse) {
+			return fmt.Errorf("the data directory %s is %w", b.data, err)
+		}
+		if err != nil {
+			return fmt.Errorf("private PostgreSQL: %w", err)
+		}
+		b.closers = append(b.closers, b.private.Close)
+		b.database = b.private.URL()
+	}
+	conf, err := pgxpool.ParseConfig(b.database)
+	if err != nil {
+		return errors.New("ANNALS_DATABASE is not a postgres:// URL") // err may quote the password
+	}
+	conf.MaxConns = max(conf.MaxConns, 16)
+	conf.ConnConfig.RuntimeParams["application_name"] = "annals"
+	conf.ConnConfig.RuntimeParams["statement_timeout"] = "20000"
+	if b.pool, err = pgxpool.NewWithConfig(ctx, conf); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	b.closers = append(b.closers, func(context.Context) error { b.pool.Close(); return nil })
+	if err := b.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+func (b *backend) startNode(ctx context.Context, logger *slog.Logger, serving bool) (err error) {
+	if b.eventStore != "" {
+		return nil
+	}
+	listen := b.eventStoreListen
+	if !serving {
+		if b.eventStore = b.runningNode(ctx); b.eventStore != "" {
+			return nil
+		}
+		listen = "127.0.0.1:0"
+	}
+	b.node, err = esnode.Start(ctx, esnode.Config{
+		Listen: listen, Database: b.database, Logger: logger,
+		CertFile: b.eventStoreCert, KeyFile: b.eventStoreKey, AdminPassword: b.eventStorePass,
+	})
+	if err != nil {
+		return fmt.Errorf("embedded node: %w", err)
+	}
+	b.closers = append(b.closers, b.node.Close)
+	b.eventStore = b.node.ConnectionString()
+	return nil
+}
+
+// close undoes what openBackend did, last first, within the time that a service
+// manager gives.
+func (b *backend) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	var all []error
+	for _, c := range slices.Backward(b.closers) {
+		all = append(all, c(ctx))
+	}
+	return errors.Join(all...)
+}
+
+// running is what a server tells the subcommands that work beside it.
+type running struct {
+	URL        string `json:"url"`
+	NodeAddr   string `json:"node_addr,omitempty"`
+	EventStore string `json:"eventstore,omitempty"`
+}
+
+func (c config) runningFile() string { return filepath.Join(c.data, "running.json") }
+
+// announce writes the file that subcommands look for; the returned function
+// removes it.
+func (b *backend) announce(url string) (func(), error) {
+	r := running{URL: url}
+	if b.node != nil {
+		r.NodeAddr, r.EventStore = b.node.Addr(), b.eventStore
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	tmp := b.runningFile() + ".new"
+	if err := os.WriteFile(tmp, raw, 0o600); err != nil { // the connection string may hold a password
+		return nil, err
+	}
+	if err := os.Rename(tmp, b.runningFile()); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.Remove(b.runningFile()) }, nil
+}
+
+// runningNode is how to reach the embedded node of a server that runs, or "". A
+// file left behind by a killed server names an address where nobody answers.
+func (c config) runningNode(ctx context.Context) string {
+	raw, err := os.ReadFile(c.runningFile())
+	var r running
+	if err != nil || json.Unmarshal(raw, &r) != nil || r.NodeAddr == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.NodeAddr+"/health/live", nil)
+	if err != nil {
+		return ""
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	_ = res.Body.Close()
+	return r.EventStore
+}

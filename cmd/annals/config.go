@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/joho/godotenv"
+	"github.com/spf13/cobra"
+)
+
+// config is how the process is set up: by flag, environment or file, the first
+// that says something.
+type config struct {
+	listen           string
+	data             string
+	eventStore       string
+	eventStoreListen string
+	eventStoreCert   string
+	eventStoreKey    string
+	eventStorePass   string
+	database         string
+	masterKey        string
+	adminEmail       string
+	adminPassword    string
+	roles            string
+}
+
+type setting struct {
+	env, flag, fallback, doc string
+	at                       func(*config) *string
+}
+
+// Secrets have no flag: every user of the machine can read command lines.
+var settings = []setting{
+	{"ANNALS_LISTEN", "listen", "127.0.0.1:8080", "HTTP address; port 0 picks one", func(c *config) *string { return &c.listen }},
+	{"ANNALS_DATA", "data", "./data", "directory of the private PostgreSQL, generated keys and uploaded files", func(c *config) *string { return &c.data }},
+	{"ANNALS_EVENTSTORE", "eventstore", "", "esdb:// connection string; empty: the embedded node", func(c *config) *string { return &c.eventStore }},
+	{"ANNALS_EVENTSTORE_LISTEN", "eventstore-listen", "127.0.0.1:2113", "where the embedded node listens; port 0 picks one", func(c *config) *string { return &c.eventStoreListen }},
+	{"ANNALS_EVENTSTORE_CERT", "eventstore-cert", "", "certificate file of the embedded node, required off loopback", func(c *config) *string { return &c.eventStoreCert }},
+	{"ANNALS_EVENTSTORE_KEY", "eventstore-key", "", "key file of that certificate", func(c *config) *string { return &c.eventStoreKey }},
+	{"ANNALS_EVENTSTORE_PASSWORD", "", "", "password of the embedded node's user admin, required off loopback", func(c *config) *string { return &c.eventStorePass }},
+	{"ANNALS_DATABASE", "database", "", "postgres:// URL; empty: a private PostgreSQL", func(c *config) *string { return &c.database }},
+	{"ANNALS_MASTER_KEY", "", "", "64 hexadecimal digits; empty: generated once into the data directory", func(c *config) *string { return &c.masterKey }},
+	{"ANNALS_ADMIN_EMAIL", "admin-email", "admin@annals.localhost", "the first administrator's address", func(c *config) *string { return &c.adminEmail }},
+	{"ANNALS_ADMIN_PASSWORD", "", "", "the first administrator's password; empty: generated and printed once", func(c *config) *string { return &c.adminPassword }},
+	{"ANNALS_ROLES", "roles", "api,projector", "what this process does", func(c *config) *string { return &c.roles }},
+}
+
+// configFlags adds the settings to a command. The result reads them once the
+// command runs.
+func configFlags(cmd *cobra.Command) func() (config, error) {
+	flags := make(map[string]*string, len(settings))
+	for _, s := range settings {
+		if s.flag != "" {
+			flags[s.env] = cmd.Flags().String(s.flag, "", s.doc+" ("+s.env+defaulting(s.fallback)+")")
+		}
+	}
+	file := cmd.Flags().String("config", "", "file with lines NAME=value of these settings (ANNALS_CONFIG)")
+	return func() (config, error) {
+		var c config
+		lines, err := readConfigFile(*file)
+		if err != nil {
+			return c, exit{exitUsage, err}
+		}
+		for _, s := range settings {
+			value := s.fallback
+			if v, ok := lines[s.env]; ok {
+				value = v
+			}
+			if v, ok := os.LookupEnv(s.env); ok && v != "" {
+				value = v
+			}
+			if s.flag != "" && cmd.Flags().Changed(s.flag) {
+				value = *flags[s.env]
+			}
+			*s.at(&c) = value
+		}
+		return c, c.check()
+	}
+}
+
+func defaulting(fallback string) string {
+	if fallback == "" {
+		return ""
+	}
+	return ", default " + fallback
+}
+
+func readConfigFile(name string) (map[string]string, error) {
+	if name == "" {
+		name = os.Getenv("ANNALS_CONFIG")
+	}
+	if name == "" {
+		return nil, nil //nolint:nilnil // no file says nothing
+	}
+	lines, err := godotenv.Read(name)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	for key := range lines {
+		if !slices.ContainsFunc(settings, func(s setting) bool { return s.env == key }) {
+			return nil, fmt.Errorf("configuration file %s: there is no setting %s", name, key)
+		}
+	}
+	return lines, nil
+}
+
+func (c *config) check() error {
+	var all []error
+	fault := func(name, format string, args ...any) {
+		all = append(all, usage("%s: %s", name, fmt.Sprintf(format, args...)))
+	}
+	for name, addr := range map[string]string{"ANNALS_LISTEN": c.listen, "ANNALS_EVENTSTORE_LISTEN": c.eventStoreListen} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault(name, "%q is not an address as in 127.0.0.1:8080", addr)
+		}
+	}
+	for name, s := range map[string]struct{ value, scheme string }{"ANNALS_EVENTSTORE": {c.eventStore, "esdb"}, "ANNALS_DATABASE": {c.database, "postgres"}} {
+		u, err := url.Parse(s.value)
+		if s.value != "" && (err != nil || !strings.HasPrefix(u.Scheme, s.scheme)) {
+			fault(name, "is not a URL as in %s://…", s.scheme) // and not quoted: it may hold a password
+		}
+	}
+	for role := range strings.SplitSeq(c.roles, ",") {
+		if role != "api" && role != "projector" {
+			fault("ANNALS_ROLES", "%q is none of api, projector", role)
+		}
+	}
+	dir, err := filepath.Abs(c.data)
+	if err != nil {
+		fault("ANNALS_DATA", "%v", err)
+	}
+	c.data = dir
+	if err := errors.Join(all...); err != nil {
+		return exit{exitUsage, err}
+	}
+	return nil
+}
+
+func (c config) role(name string) bool { return slices.Contains(strings.Split(c.roles, ","), name) }

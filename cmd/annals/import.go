@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"annals/internal/csvimport"
+)
+
+func importCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "clients FILE",
+		Short: "Register the clients of a CSV file",
+		Long: `Register the clients of a CSV file, one command a row, through the API.
+
+A row's idempotency key derives from its content: importing the file again
+registers nothing twice. Rows that cannot be read, or that the server refuses,
+go to the rejects file with line and reason; the others go on.
+
+The fields are ` + fmt.Sprint(csvimport.Fields()) + `.`,
+		Args: wantArgs(1),
+	}
+	server := remoteFlags(cmd, true)
+	var o csvimport.Options
+	var maps []string
+	var rejects string
+	f := cmd.Flags()
+	f.StringVar(&o.Project, "project", "", "id of the project that the clients belong to")
+	f.StringVar(&o.Desk, "desk", "", "id of their desk")
+	f.StringArrayVar(&maps, "map", nil, "field=Column,…: which column holds which field; columns named like a field need none")
+	f.StringArrayVar(&o.Null, "null", nil, "a word that stands for an empty cell, such as NULL")
+	f.StringVar(&rejects, "rejects", "", "file that rejected rows are written to (default FILE.rejects.csv, if there are any)")
+	f.StringVar(&o.Encoding, "encoding", "", "of the file, such as windows-1252 (default UTF-8, or by its byte order mark)")
+	delimiter := f.String("delimiter", "", "between cells (default: told from the header)")
+	f.IntVar(&o.Concurrency, "concurrency", 16, "commands under way at once")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r, err := server()
+		if err != nil {
+			return err
+		}
+		if o.Map, err = csvimport.ParseMap(maps...); err != nil {
+			return exit{exitUsage, fmt.Errorf("--map: %w", err)}
+		}
+		for name, id := range map[string]string{"--project": o.Project, "--desk": o.Desk} {
+			if _, err := uuid.Parse(id); id != "" && err != nil {
+				return usage("%s: %q is not an id", name, id)
+			}
+		}
+		if len(maps) == 0 {
+			o.Map = nil
+		}
+		if o.Concurrency < 1 || o.Concurrency > 256 {
+			return usage("--concurrency: has to be 1 to 256")
+		}
+		if d := []rune(*delimiter); len(d) > 1 {
+			return usage("--delimiter: has to be one character")
+		} else if len(d) == 1 {
+			o.Delimiter = d[0]
+		}
+		return importFile(cmd, r, o, args[0], rejects)
+	}
+	return group("import", "Bring in data from files", cmd)
+}
+
+// shown is how many rejected rows are told on the terminal; all are in the file.
+const shown = 20
+
+func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return usage("%v", err)
+	}
+	defer file.Close()
+	if rejects == "" {
+		rejects = filepath.Join(filepath.Dir(name), filepath.Base(name)+".rejects.csv")
+	}
+	out := &lazyFile{name: rejects}
+	defer out.Close()
+	o.Rejects = out
+	stderr := cmd.ErrOrStderr()
+	told := 0
+	o.Rejected = func(r csvimport.Reject) {
+		if told++; told <= shown {
+			fmt.Fprintf(stderr, "\r\x1b[K%s\n", r)
+		}
+	}
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		o.Progress = progress(f, file)
+	} else {
+		o.Rejected = func(r csvimport.Reject) {
+			if told++; told <= shown {
+				fmt.Fprintln(stderr, r)
+			}
+		}
+	}
+	sum, err := csvimport.Run(cmd.Context(), file, csvimport.Client{URL: r.url, Token: r.token}, o)
+	if u, ok := errors.AsType[*csvimport.UsageError](err); ok {
+		return exit{exitUsage, u}
+	}
+	if told > shown {
+		fmt.Fprintf(stderr, "… and %d more in %s\n", told-shown, rejects)
+	}
+	if _, printed := fmt.Fprintln(cmd.OutOrStdout(), sum); printed != nil {
+		return printed
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("import: %w (run it again to go on: what is registered stays registered once)", err)
+	}
+	if sum.Rejected > 0 {
+		return exit{exitRejected, fmt.Errorf("%d rows were rejected: see %s", sum.Rejected, rejects)}
+	}
+	return nil
+}
+
+// progress rewrites one line of a terminal.
+func progress(w io.Writer, file *os.File) func(csvimport.Progress) {
+	size := int64(0)
+	if info, err := file.Stat(); err == nil {
+		size = info.Size()
+	}
+	return func(p csvimport.Progress) {
+		part := ""
+		if size > 0 {
+			part = fmt.Sprintf("%3d%%  ", 100*p.Bytes/size)
+		}
+		rate := float64(p.Rows) / max(p.Elapsed, time.Millisecond).Seconds()
+		fmt.Fprintf(w, "\r\x1b[K%s%s, %.0f rows/s %s", part, p.Summary, rate, p.Trouble)
+	}
+}
+
+// lazyFile is created by the first write, so that an import without rejects
+// leaves no file, and one with rejects replaces that of the time before.
+type lazyFile struct {
+	name string
+	file *os.File
+}
+
+func (l *lazyFile) Write(b []byte) (int, error) {
+	if l.file == nil {
+		f, err := os.OpenFile(l.name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // it holds personal data
+		if err != nil {
+			return 0, err
+		}
+		l.file = f
+	}
+	return l.file.Write(b)
+}
+
+func (l *lazyFile) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	return f.Close()
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+)
+
+func replayCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "client ID",
+		Short: "Tell a client's story: each event with who, when, and the state after it",
+		Args:  wantArgs(1),
+	}
+	server := remoteFlags(cmd, true)
+	revision := cmd.Flags().Int64("revision", -1, "stop after this revision")
+	asOf := cmd.Flags().String("as-of", "", "stop after this moment: a time as in 2026-01-31T15:04:05Z, or a date with all of its day")
+	asJSON := cmd.Flags().Bool("json", false, "print a line of JSON per event")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r, err := server()
+		if err != nil {
+			return err
+		}
+		id, err := uuid.Parse(args[0])
+		if err != nil {
+			return usage("%q is not a client's id", args[0])
+		}
+		q := url.Values{}
+		if cmd.Flags().Changed("revision") {
+			if *revision < 0 {
+				return usage("--revision: counts from 0")
+			}
+			q.Set("revision", strconv.FormatInt(*revision, 10))
+		}
+		if *asOf != "" {
+			t, err := parseMoment(*asOf)
+			if err != nil {
+				return err
+			}
+			q.Set("as_of", t.Format(time.RFC3339Nano))
+		}
+		res, err := r.do(cmd.Context(), http.MethodGet, "/api/v1/clients/"+id.String()+"/replay?"+q.Encode(), nil)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		return tell(cmd.OutOrStdout(), res.Body, *asJSON)
+	}
+	return group("replay", "Tell what happened, from the log itself", cmd)
+}
+
+func parseMoment(s string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return t, usage("--as-of: %q is neither a time as in 2026-01-31T15:04:05Z nor a date as in 2026-01-31", s)
+	}
+	return t.AddDate(0, 0, 1).Add(-time.Nanosecond), nil
+}
+
+// step is a line of the server's answer.
+type step struct {
+	Revision int64
+	Type     string
+	At       time.Time
+	Actor    struct{ ID, Name string }
+	Erased   []string
+	State    map[string]any
+	Error    string
+}
+
+// tell prints the lines as they are, or for people.
+func tell(w io.Writer, lines io.Reader, asJSON bool) error {
+	in := bufio.NewScanner(lines)
+	in.Buffer(nil, 4<<20)
+	var before map[string]any
+	for in.Scan() {
+		var s step
+		if err := json.Unmarshal(in.Bytes(), &s); err != nil {
+			return fmt.Errorf("answer: %w", err)
+		}
+		if s.Error != "" {
+			return fmt.Errorf("answer: %s", s.Error)
+		}
+		if asJSON {
+			if _, err := fmt.Fprintln(w, in.Text()); err != nil {
+				return err
+			}
+			continue
+		}
+		now := flatten("", s.State)
+		if err := tellStep(w, s, before, now); err != nil {
+			return err
+		}
+		before = now
+	}
+	return in.Err()
+}
+
+func tellStep(w io.Writer, s step, before, now map[string]any) error {
+	who := s.Actor.Name
+	if who == "" {
+		who = s.Actor.ID
+	}
+	if _, err := fmt.Fprintf(w, "%d  %s  %s  by %s\n", s.Revision, s.At.UTC().Format("2006-01-02 15:04:05.000000Z"), s.Type, who); err != nil {
+		return err
+	}
+	all := maps.Clone(now)
+	maps.Copy(all, before)
+	for _, field := range slices.Sorted(maps.Keys(all)) {
+		was, is := before[field], now[field]
+		mark := " "
+		switch {
+		case is == nil:
+			mark = "-"
+		case was == nil:
+			mark = "+"
+		case fmt.Sprint(was) != fmt.Sprint(is):
+			mark = "~"
+		}
+		value := fmt.Sprint(is)
+		switch mark {
+		case "-":
+			value = fmt.Sprint(was)
+		case "~":
+			value = fmt.Sprintf("%v → %v", was, is)
+		}
+		if _, err := fmt.Fprintf(w, "   %s %s: %s\n", mark, field, value); err != nil {
+			return err
+		}
+	}
+	if len(s.Erased) > 0 {
+		if _, err := fmt.Fprintf(w, "     erased: %s\n", strings.Join(s.Erased, ", ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flatten writes inner fields as outer.inner, and lists as one text.
+func flatten(prefix string, m map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range m {
+		switch v := v.(type) {
+		case map[string]any:
+			maps.Copy(out, flatten(prefix+k+".", v))
+		case []any:
+			if len(v) > 0 {
+				words := make([]string, len(v))
+				for i := range v {
+					words[i] = fmt.Sprint(v[i])
+				}
+				out[prefix+k] = strings.Join(words, ", ")
+			}
+		default:
+			out[prefix+k] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"annals/commands"
+	"annals/internal/auth"
+	"annals/internal/httpapi"
+	"annals/internal/replay"
+	"annals/internal/version"
+	"annals/projections"
+	"annals/readapi"
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "serve", Short: "Run everything: API, projectors and, unless configured otherwise, the log and the database", Args: wantArgs(0)}
+	load := configFlags(cmd)
+	demo := cmd.Flags().Bool("demo", false, "fill an empty system with sample data")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		logger := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+		return serve(cmd.Context(), cfg, *demo, logger, cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+// server is a running process.
+type server struct {
+	*backend
+	logger   *slog.Logger
+	commands *commands.API
+	runner   *projections.Runner
+	metrics  *prometheus.Registry
+	ready    atomic.Bool
+}
+
+// serve runs until ctx ends, and then stops cleanly. It prints one line to out
+// when everything answers.
+func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out io.Writer) (err error) {
+	// First of all, so that an address in use is told before anything is started.
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	b, err := openBackend(ctx, cfg, logger, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	s := &server{backend: b, logger: logger, metrics: prometheus.NewRegistry()}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	credentials, err := auth.Open(ctx, b.pool, time.Now)
+	if err != nil {
+		return err
+	}
+	s.commands = &commands.API{Store: commands.NewStore(b.log), Credentials: credentials, Now: time.Now, App: version.String()}
+	if err := s.firstAdministrator(ctx, credentials, out); err != nil {
+		return err
+	}
+	if demo {
+		if err := s.demo(ctx, out); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	g, running := errgroup.WithContext(ctx)
+	s.runner = projections.NewRunner(b.projections(logger))
+	s.metrics.MustRegister(s.runner.Collector())
+	if cfg.role("projector") {
+		g.Go(func() error { return s.runner.Run(running) })
+	}
+	web := &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	g.Go(func() error {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-running.Done()
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return web.Shutdown(stopping)
+	})
+	g.Go(func() error {
+		url := "http://" + listener.Addr().String()
+		if err := s.untilReady(running); err != nil {
+			return nil //nolint:nilerr // stopped before it was ready
+		}
+		retract, err := b.announce(url)
+		if err != nil {
+			return fmt.Errorf("announce: %w", err)
+		}
+		s.ready.Store(true)
+		if _, err := fmt.Fprintln(out, "ready", url); err != nil {
+			return fmt.Errorf("announce: %w", err)
+		}
+		<-running.Done()
+		retract()
+		return nil
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+// untilReady returns when the read models have caught up with the log.
+func (s *server) untilReady(ctx context.Context) error {
+	for {
+		if err := s.check(ctx); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// check says what is not in order.
+func (s *server) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if s.node != nil {
+		if err := s.node.Err(); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+	}
+	if _, err := s.log.Head(ctx); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	if err := s.runner.Ready(ctx); err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	return nil
+}
+
+func (s *server) routes() http.Handler {
+	router := mux.NewRouter()
+	router.Use(instrument(s.metrics))
+	api := httpapi.New(router, httpapi.Config{Version: version.Number, Logger: s.logger, Authenticate: s.commands.Authenticate})
+	if s.role("api") {
+		s.commands.Routes(api)
+		s.commands.Sessions(api)
+		(&readapi.API{DB: s.pool}).Routes(api)
+		replay.Routes(api, s.log)
+	}
+	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }).Methods(http.MethodGet)
+	router.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.check(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	}).Methods(http.MethodGet)
+	router.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	return router
+}
+
+// instrument counts requests and how long they took, by route, never by path:
+// paths hold ids.
+func instrument(reg prometheus.Registerer) mux.MiddlewareFunc {
+	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "annals_http_request_seconds", Help: "How long requests took, by route.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"method", "route", "status"})
+	reg.MustRegister(took)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			route := "?"
+			if cur := mux.CurrentRoute(r); cur != nil {
+				if t, err := cur.GetPathTemplate(); err == nil {
+					route = t
+				}
+			}
+			start, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+			next.ServeHTTP(seen, r)
+			took.WithLabelValues(r.Method, route, fmt.Sprint(seen.status)).Observe(time.Since(start).Seconds())
+		})
+	}
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush keeps streamed answers streaming.
+func (w *statusWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
