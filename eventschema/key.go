@@ -1,6 +1,7 @@
 package eventschema
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -63,12 +64,13 @@ func seal(aead cipher.AEAD, plain []byte, context string) []byte {
 	return aead.Seal(box, box, plain, []byte(context))
 }
 
-func unseal(aead cipher.AEAD, box []byte, context string) ([]byte, error) {
+// unseal returns what seal was given, in place of the box.
+func unseal(aead cipher.AEAD, box, context []byte) ([]byte, error) {
 	n := aead.NonceSize()
 	if len(box) < n {
 		return nil, errors.New("sealed value is cut short")
 	}
-	plain, err := aead.Open(nil, box[:n], box[n:], []byte(context))
+	plain, err := aead.Open(box[n:n], box[:n], box[n:], context)
 	if err != nil {
 		return nil, errors.New("sealed value does not open: altered, moved, or of another key")
 	}
@@ -113,7 +115,7 @@ func (m *LocalMaster) Unwrap(_ context.Context, master string, id domain.ID, wra
 	if master != m.id {
 		return nil, fmt.Errorf("data key of %s is wrapped by master key %s, and this process has %s", id, master, m.id)
 	}
-	plain, err := unseal(m.aead, wrapped, "annals/key\n"+id.String())
+	plain, err := unseal(m.aead, bytes.Clone(wrapped), []byte("annals/key\n"+id.String()))
 	if err != nil {
 		return nil, fmt.Errorf("data key of %s: %w", id, err)
 	}

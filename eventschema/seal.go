@@ -2,11 +2,14 @@ package eventschema
 
 import (
 	"bytes"
+	"crypto/cipher"
+	"encoding"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -22,19 +25,18 @@ type plan struct {
 type field struct {
 	name   string // as in JSON
 	index  []int  // in the type; the place in fields is its index in the shadow
+	kind   kind
 	sealed bool
 	inner  *plan // a struct that holds sealed fields
 }
 
-// A sealing turns the JSON of the field at path into what is stored; an opening
-// turns it back, or says that the key is gone.
-type (
-	sealing func(path string, plain []byte) ([]byte, error)
-	opening func(path string, box []byte) (plain []byte, ok bool, err error)
-)
+// A sealing turns the JSON of the field at path into what is stored.
+type sealing func(path string, plain []byte) ([]byte, error)
 
 var rawJSON = reflect.TypeFor[json.RawMessage]()
 
+// newPlan panics for types that it cannot write without leaving something
+// personal in the clear: the program does not start with one in its catalogue.
 func newPlan(t reflect.Type) *plan {
 	p := &plan{}
 	if t.Kind() != reflect.Struct {
@@ -42,15 +44,21 @@ func newPlan(t reflect.Type) *plan {
 	}
 	var shadow []reflect.StructField
 	for _, f := range reflect.VisibleFields(t) {
-		if f.Anonymous || !f.IsExported() || len(f.Index) > 1 && !embedded(t, f.Index) {
+		if f.Anonymous {
+			if f.Type.Kind() != reflect.Struct || f.Tag != "" {
+				panic(fmt.Sprintf("eventschema: %v embeds %v other than as a plain struct", t, f.Type))
+			}
 			continue
 		}
 		tag := f.Tag.Get("json")
 		name, _, _ := strings.Cut(tag, ",")
-		if name == "" || name == "-" {
+		switch {
+		case !f.IsExported(), tag == "-":
+			continue
+		case name == "":
 			panic(fmt.Sprintf("eventschema: %v.%s has no name in JSON", t, f.Name))
 		}
-		out := field{name: name, index: f.Index, sealed: f.Tag.Get("personal") == "yes"}
+		out := field{name: name, index: f.Index, kind: kindOf(f.Type), sealed: f.Tag.Get("personal") == "yes"}
 		typ := f.Type
 		switch {
 		case out.sealed:
@@ -59,6 +67,8 @@ func newPlan(t reflect.Type) *plan {
 			if inner := newPlan(typ); inner.personal {
 				out.inner, typ = inner, inner.shadow
 			}
+		case holdsPersonal(typ, nil):
+			panic(fmt.Sprintf("eventschema: %v.%s holds personal fields where they cannot be sealed one by one: mark the whole field", t, f.Name))
 		}
 		p.personal = p.personal || out.sealed || out.inner != nil
 		p.fields = append(p.fields, out)
@@ -68,21 +78,30 @@ func newPlan(t reflect.Type) *plan {
 	return p
 }
 
-// embedded says whether all but the last step of index lead through embedded structs.
-func embedded(t reflect.Type, index []int) bool {
-	for _, i := range index[:len(index)-1] {
-		f := t.Field(i)
-		if !f.Anonymous {
-			return false
-		}
-		t = f.Type
+// holdsPersonal says whether some field that can be reached from t is marked.
+func holdsPersonal(t reflect.Type, seen []reflect.Type) bool {
+	if slices.Contains(seen, t) {
+		return false
 	}
-	return true
+	seen = append(seen, t)
+	switch t.Kind() { //nolint:exhaustive // the others hold nothing
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return holdsPersonal(t.Elem(), seen)
+	case reflect.Map:
+		return holdsPersonal(t.Key(), seen) || holdsPersonal(t.Elem(), seen)
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if f.Tag.Get("personal") != "" || holdsPersonal(f.Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func implementsJSON(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]())
+	return p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 func (p *plan) encode(v reflect.Value, seal sealing) ([]byte, error) {
@@ -125,7 +144,13 @@ func (p *plan) toShadow(v reflect.Value, path string, seal sealing) (reflect.Val
 	return s, nil
 }
 
-func (p *plan) decode(data []byte, v reflect.Value, open opening) error {
+// decode reads data into v, which is zero.
+func (p *plan) decode(data []byte, v reflect.Value, open *opener) error {
+	if err := p.readCanonical(data, v, open); !errors.Is(err, errOther) {
+		return err
+	}
+	v.SetZero()
+	open.erased = nil
 	if !p.personal {
 		return json.Unmarshal(data, v.Addr().Interface())
 	}
@@ -136,7 +161,7 @@ func (p *plan) decode(data []byte, v reflect.Value, open opening) error {
 	return p.fromShadow(s.Elem(), v, "", open)
 }
 
-func (p *plan) fromShadow(s, v reflect.Value, path string, open opening) error {
+func (p *plan) fromShadow(s, v reflect.Value, path string, open *opener) error {
 	for i, f := range p.fields {
 		from, to := s.Field(i), v.FieldByIndex(f.index)
 		switch {
@@ -145,14 +170,12 @@ func (p *plan) fromShadow(s, v reflect.Value, path string, open opening) error {
 				return err
 			}
 		case f.sealed && from.Len() > 0:
-			plain, ok, err := open(path+f.name, from.Bytes())
-			if err != nil {
-				return fmt.Errorf("%s%s: %w", path, f.name, err)
-			}
-			if !ok {
-				continue
-			}
-			if err := json.Unmarshal(plain, to.Addr().Interface()); err != nil {
+			raw := from.Bytes()
+			if text, ok := boxed(raw); ok {
+				if err := open.into(to, f.kind, path+f.name, text); err != nil {
+					return err
+				}
+			} else if err := json.Unmarshal(raw, to.Addr().Interface()); err != nil { // from before it was personal
 				return fmt.Errorf("%s%s: %w", path, f.name, err)
 			}
 		case !f.sealed:
@@ -169,6 +192,9 @@ const (
 
 var errNoKey = errors.New("has personal fields, and there is no key")
 
+// where begins what a box is bound to; the field's path follows.
+func where(stream, name string) string { return stream + "\n" + name + "\n" }
+
 // sealer binds each box to its stream, event type and field, so that a box moved
 // to another place does not open there.
 func sealer(key *DataKey, stream, name string) sealing {
@@ -177,37 +203,44 @@ func sealer(key *DataKey, stream, name string) sealing {
 	}
 	aead := key.aead()
 	return func(path string, plain []byte) ([]byte, error) {
-		sealed := seal(aead, plain, stream+"\n"+name+"\n"+path)
-		box := make([]byte, 0, len(boxBegin)+base64.RawURLEncoding.EncodedLen(len(sealed))+len(boxEnd))
+		sealed := seal(aead, plain, where(stream, name)+path)
+		box := make([]byte, 0, len(boxBegin)+base64url.EncodedLen(len(sealed))+len(boxEnd))
 		box = append(box, boxBegin...)
-		box = base64.RawURLEncoding.AppendEncode(box, sealed)
+		box = base64url.AppendEncode(box, sealed)
 		return append(box, boxEnd...), nil
 	}
 }
 
-func unsealer(key *DataKey, stream, name string, erased *[]string) opening {
-	if key == nil {
-		return func(path string, raw []byte) ([]byte, bool, error) {
-			if _, ok := boxed(raw); !ok {
-				return raw, true, nil
-			}
-			*erased = append(*erased, path)
-			return nil, false, nil
-		}
+// base64url refuses what it would not have written itself, so that a stored box
+// has one form only.
+var base64url = base64.RawURLEncoding.Strict()
+
+// An opener opens the boxes of one event. Without a key it notes their paths.
+type opener struct {
+	key    *DataKey
+	where  string // stream and event type, see sealer
+	erased []string
+	aead   cipher.AEAD
+	bytes  []byte // what was opened last
+	place  []byte
+}
+
+// open returns what is in a box, valid until the next call.
+func (o *opener) open(path string, text []byte) (plain []byte, ok bool, err error) {
+	if o.key == nil {
+		o.erased = append(o.erased, path)
+		return nil, false, nil
 	}
-	aead := key.aead()
-	return func(path string, raw []byte) ([]byte, bool, error) {
-		text, ok := boxed(raw)
-		if !ok {
-			return raw, true, nil
-		}
-		sealed, err := base64.RawURLEncoding.AppendDecode(nil, text)
-		if err != nil {
-			return nil, false, err
-		}
-		plain, err := unseal(aead, sealed, stream+"\n"+name+"\n"+path)
-		return plain, true, err
+	if o.aead == nil {
+		o.aead = o.key.aead()
+		o.place = append(o.place, o.where...)
 	}
+	if o.bytes, err = base64url.AppendDecode(o.bytes[:0], text); err != nil {
+		return nil, false, err
+	}
+	o.place = append(o.place[:len(o.where)], path...)
+	plain, err = unseal(o.aead, o.bytes, o.place)
+	return plain, true, err
 }
 
 // boxed returns what is inside raw's box. PostgreSQL and other JSON writers may

@@ -1,0 +1,300 @@
+package eventschema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the samples that are missing: NAME.vN.now.json as NAME.vN.json is read, or NAME.vN.json from today's NAME.vN.now.json")
+
+// Every sample is sealed under this key, in the stream of this id.
+var sampleKey = &DataKey{0: 'a', 15: 'n', 31: 's'}
+
+func sampleStream(name string) string {
+	return category(name) + "-00000000-0000-4000-8000-000000000001"
+}
+
+// TestCatalogue reads one stored sample of every version there ever was. A
+// sample is a promise: it may be added, never edited.
+func TestCatalogue(t *testing.T) {
+	for name, versions := range catalogue {
+		for v := 1; v <= len(versions); v++ {
+			t.Run(fmt.Sprintf("%s/v%d", name, v), func(t *testing.T) { testSample(t, name, v, v == len(versions)) })
+		}
+	}
+}
+
+func testSample(t *testing.T, name string, v int, today bool) {
+	t.Helper()
+	base := filepath.Join("testdata", fmt.Sprintf("%s.v%d", name, v))
+	stored, err := os.ReadFile(base + ".json")
+	if errors.Is(err, fs.ErrNotExist) && today && *update {
+		stored, err = writeSample(t, name, base), nil
+	}
+	if err != nil {
+		t.Fatalf("no sample: write what v%d looks like in the clear to %s.now.json, and run with -update", v, base)
+	}
+	e, erased, err := Decode(name, v, stored, sampleStream(name), sampleKey)
+	if err != nil || len(erased) > 0 {
+		t.Fatalf("erased %v: %v", erased, err)
+	}
+	got := inClear(t, e)
+	if _, err := os.Stat(base + ".now.json"); *update && errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(base+".now.json", got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, _ := os.ReadFile(base + ".now.json"); !bytes.Equal(got, want) {
+		t.Errorf("reads as\n%swant\n%s", got, want)
+	}
+	if !today {
+		return
+	}
+	for _, path := range empty(reflect.ValueOf(e), "") {
+		t.Errorf("%s is not in the sample: fill in every field before its first release; afterwards it is a new version", path)
+	}
+	_, _, again, err := Encode(e, sampleStream(name), sampleKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, then := mask(indent(t, again)), mask(stored); !bytes.Equal(now, then) {
+		t.Errorf("%s changed shape without a new version. It was\n%sand would be\n%s", name, then, now)
+	}
+	if err := checkSealed(stored, e); err != nil {
+		t.Error(err)
+	}
+}
+
+// writeSample stores the event that today's clear reading tells.
+func writeSample(t *testing.T, name, base string) []byte {
+	t.Helper()
+	reading, err := os.ReadFile(base + ".now.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vs := catalogue[name]
+	e := reflect.New(vs[len(vs)-1].typ)
+	dec := json.NewDecoder(bytes.NewReader(reading))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(e.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	_, _, stored, err := Encode(e.Elem().Interface(), sampleStream(name), sampleKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored = indent(t, stored)
+	if err := os.WriteFile(base+".json", stored, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// inClear is an event for people to read.
+func inClear(t *testing.T, e any) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(e); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func indent(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return append(out.Bytes(), '\n')
+}
+
+// mask hides what differs each time something is sealed.
+func mask(b []byte) []byte {
+	return regexp.MustCompile(`"\$sealed": "[^"]+"`).ReplaceAll(b, []byte(`"$$sealed": "…"`))
+}
+
+// empty returns the paths of v's fields that are not filled in.
+func empty(v reflect.Value, path string) (paths []string) {
+	if v.Kind() != reflect.Struct || implementsJSON(v.Type()) {
+		if v.IsZero() {
+			return []string{path}
+		}
+		return nil
+	}
+	for f, value := range v.Fields() {
+		paths = append(paths, empty(value, strings.TrimPrefix(path+"."+f.Name, "."))...)
+	}
+	return paths
+}
+
+// TestNothingIsMissing holds the catalogue against the sources: every type with
+// an event method is in it, and every sample in testdata belongs to an entry.
+func TestNothingIsMissing(t *testing.T) {
+	known := map[string]bool{}
+	for typ := range names {
+		known[typ.String()] = true // "client.Edited"
+	}
+	files, err := filepath.Glob("../domain/*/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	found := 0
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil || fn.Name.Name != "event" {
+				continue
+			}
+			found++
+			if name := f.Name.Name + "." + types.ExprString(fn.Recv.List[0].Type); !known[name] {
+				t.Errorf("%s is an event, but not in the catalogue", name)
+			}
+		}
+	}
+	if found+1 != len(catalogue) { // and KeyCreated, which is ours
+		t.Errorf("%d events in the domain, %d in the catalogue", found, len(catalogue))
+	}
+	samples, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range samples {
+		name, rest, _ := strings.Cut(filepath.Base(s), ".v")
+		number, _, _ := strings.Cut(rest, ".")
+		if v, err := strconv.Atoi(number); err != nil || v < 1 || v > len(catalogue[name]) {
+			t.Errorf("%s is stored in the log, but not in the catalogue", s)
+		}
+	}
+}
+
+// inTheClear are the texts of events about people that are stored as they are,
+// and why. Every other text in such an event is personal.
+var inTheClear = map[string]string{
+	"client.edited from.type":         "person or company",
+	"client.edited to.type":           "person or company",
+	"client.registered type":          "person or company",
+	"client.registered status":        "one of three words",
+	"client.registered tags":          "labels of the house, for groups of clients",
+	"client.retagged added":           "labels of the house, for groups of clients",
+	"client.retagged removed":         "labels of the house, for groups of clients",
+	"client.status_changed from":      "one of three words",
+	"client.status_changed to":        "one of three words",
+	"employee.registered roles":       "names of roles",
+	"project.created name":            "a business unit is no person",
+	"desk.created name":               "a team is no person",
+	"key.created master":              "the name of a key",
+	"key.created wrapped":             "a key under another",
+	"employee.assigned projects":      "ids",
+	"employee.assigned desks":         "ids",
+	"desk.created project_id":         "id",
+	"project.created default_desk_id": "id",
+}
+
+var personalLooking = regexp.MustCompile(`(?i)name|mail|phone|fax|mobile|address|street|city|zip|postal|country|birth|reason|note|text|comment|website|url|company|title|message|subject|body|contact|iban|account|passport|gender`)
+
+// TestPersonalIsMarked walks every field of every version ever stored: a text is
+// personal unless it is listed above.
+func TestPersonalIsMarked(t *testing.T) {
+	used := map[string]bool{}
+	for name, versions := range catalogue {
+		for _, v := range versions {
+			for path, typ := range clearFields(v.sealed, v.stored, "") {
+				key := name + " " + path
+				_, listed := inTheClear[key]
+				used[key] = true
+				switch text := holdsText(typ); {
+				case listed:
+				case text:
+					t.Errorf("%s is a text in the clear: mark it `personal:\"yes\"`, or list it here with the reason", key)
+				case personalLooking.MatchString(path):
+					t.Errorf("%s looks personal: mark it `personal:\"yes\"`, or list it here with the reason", key)
+				}
+			}
+		}
+	}
+	for key := range inTheClear {
+		if !used[key] {
+			t.Errorf("%s is listed, and there is no such field in the clear", key)
+		}
+	}
+}
+
+func clearFields(p *plan, t reflect.Type, path string) map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	for _, f := range p.fields {
+		typ := t.FieldByIndex(f.index).Type
+		inner := f.inner
+		if inner == nil && typ.Kind() == reflect.Struct && !implementsJSON(typ) {
+			inner = newPlan(typ)
+		}
+		switch {
+		case f.sealed:
+		case inner != nil:
+			maps.Copy(all, clearFields(inner, typ, path+f.name+"."))
+		default:
+			all[path+f.name] = typ
+		}
+	}
+	return all
+}
+
+func holdsText(t reflect.Type) bool {
+	if implementsJSON(t) && t.Kind() == reflect.Array { // an id
+		return false
+	}
+	switch t.Kind() { //nolint:exhaustive // the others hold nothing
+	case reflect.String, reflect.Interface, reflect.Map:
+		return true
+	case reflect.Slice, reflect.Array, reflect.Pointer:
+		return t.Elem().Kind() == reflect.Uint8 || holdsText(t.Elem())
+	case reflect.Struct:
+		return !implementsJSON(t)
+	default:
+		return false
+	}
+}
+
+func TestCategories(t *testing.T) {
+	if got, want := Categories(), []string{"client", "desk", "employee", "key", "project"}; !slices.Equal(got, want) {
+		t.Errorf("categories = %v, want %v", got, want)
+	}
+	Categories()[0] = "changed"
+	if Categories()[0] == "changed" {
+		t.Error("the caller holds our list")
+	}
+	for c, want := range map[string]bool{"client": true, "employee": true, "project": false, "desk": false, "key": false, "other": false} {
+		if HasKey(c) != want {
+			t.Errorf("streams of %s have a key = %v", c, !want)
+		}
+	}
+	for name := range catalogue {
+		if !regexp.MustCompile(`^[a-z]+\.[a-z_]+$`).MatchString(name) {
+			t.Errorf("%s is not how events are named", name)
+		}
+	}
+}
