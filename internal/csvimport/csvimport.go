@@ -40,7 +40,7 @@ type Options struct {
 type Summary struct {
 	Rows       int // records that hold something: the sum of the next three
 	Registered int
-	Unchanged  int // had been registered before, by an earlier run or an identical row
+	Unchanged  int // had been registered before: by an earlier run, an identical row, or an attempt whose answer got lost
 	Rejected   int
 	Empty      int // lines with nothing in them, or only delimiters
 }

@@ -374,11 +374,11 @@ func TestHundredThousandRows(t *testing.T) {
 		t.Errorf("heap grew by %d MiB", most>>20)
 	}
 	o.Rejected = nil
-	again, err := csvimport.Run(t.Context(), &generated{n: rows + 1}, a.client(), o)
+	again, err := csvimport.Run(t.Context(), &generated{n: rows/5 + 1}, a.client(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Registered != 0 || again.Unchanged != got.Registered {
+	if again.Registered != 0 || again.Unchanged != got.Registered/5 {
 		t.Errorf("again: %+v", again)
 	}
 }

@@ -214,8 +214,13 @@ func (r *fieldReader) read(raw []byte, delimiter rune) ([]string, error) {
 	if e, ok := errors.AsType[*csv.ParseError](err); ok {
 		return nil, e.Err
 	}
+	if err == nil && c.InputOffset() < int64(len(raw)) {
+		return nil, errLineEnd
+	}
 	return fields, err
 }
+
+var errLineEnd = errors.New("holds a line end of another kind than those before")
 
 func allBlank(fields []string) bool { return !slices.ContainsFunc(fields, notBlank) }
 

@@ -75,7 +75,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 	// Changing this makes every file new that has been imported before.
-	if want := "import-d1a98e11fb3ff0fa0a4b5a7eb4be5d9a"; key != want {
+	if want := "import-3689a4e9b7ada8d4d5eb03841386df07"; key != want {
 		t.Errorf("key %s, want %s", key, want)
 	}
 

@@ -213,7 +213,7 @@ func (s *sender) refusal(resp *http.Response, text []byte) answer {
 		}
 	case code >= 300 && code < 400:
 		a.fatal = fmt.Errorf("%s answered %s to %q: give the address that it leads to", s.url, resp.Status, resp.Header.Get("Location"))
-	case code < 300, !problem && (code == http.StatusNotFound || code == http.StatusMethodNotAllowed):
+	case code < 300, !problem && (code == http.StatusBadRequest || code == http.StatusNotFound || code == http.StatusMethodNotAllowed):
 		a.fatal = fmt.Errorf("%s answered %s: is this the address of Annals?", s.url, resp.Status)
 	}
 	return a
