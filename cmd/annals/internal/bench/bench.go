@@ -1,0 +1,142 @@
+// Package bench measures how fast Annals is on the machine at hand: each figure
+// beside the limit of what it stands on, measured in the same run, since only the
+// ratio of the two says something about the program.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says what is measured, on what, and for how long.
+type Config struct {
+	Names    []string      // of the measurements; all if empty
+	Database Database      // each measurement begins with an empty one
+	Serve    Serve         // starts the whole of Annals
+	Events   int           // in the log that a read model is rebuilt from
+	Duration time.Duration // of each part that is repeated for a while
+	Profile  string        // folder for CPU profiles; empty for none
+	Logger   *slog.Logger  // what is being done, and what the parts complain about
+	App      string        // software version
+}
+
+// Database hands out an empty database and what removes it again.
+type Database func(ctx context.Context) (url string, remove func(context.Context) error, err error)
+
+// Serve starts Annals on a database, the log included, and signs in.
+type Serve func(ctx context.Context, database string) (*Server, error)
+
+// Server is a running Annals.
+type Server struct {
+	URL   string
+	Token string // of an administrator
+	Stop  func() error
+}
+
+// Figure is one line of the report.
+type Figure struct {
+	Name    string        `json:"name"`               // of the measurement
+	What    string        `json:"what"`               // was measured
+	Value   float64       `json:"value"`              // in Unit
+	Unit    string        `json:"unit"`               //
+	P50     time.Duration `json:"p50_ns,omitempty"`   // of how long each took
+	P99     time.Duration `json:"p99_ns,omitempty"`   //
+	Limit   float64       `json:"limit,omitempty"`    // in LimitUnit
+	LimitIs string        `json:"limit_is,omitempty"` // what the limit is
+	Ratio   float64       `json:"ratio,omitempty"`    // Value to Limit
+	Target  string        `json:"target,omitempty"`   //
+	Met     *bool         `json:"met,omitempty"`      // nil without a target
+	Note    string        `json:"note,omitempty"`     //
+}
+
+// Report is the outcome of a run.
+type Report struct {
+	Machine  string    `json:"machine"`
+	Figures  []Figure  `json:"figures"`
+	Profiles []Profile `json:"profiles,omitempty"`
+}
+
+// measurement is one of those that can be asked for.
+type measurement struct {
+	name, short string
+	run         func(*run, context.Context) error
+}
+
+// all are in the order in which they run. It is a function since those that need
+// another's figure run that one.
+func all() []measurement {
+	return []measurement{
+		{"append", "durable appends of single events through the official client", (*run).appends},
+	}
+}
+
+// Names lists the measurements, with what each is about.
+func Names() [][2]string {
+	var names [][2]string
+	for _, m := range all() {
+		names = append(names, [2]string{m.name, m.short})
+	}
+	return names
+}
+
+// ErrNone is what a run fails with that was asked for a measurement there is not.
+var ErrNone = errors.New("there is no such measurement")
+
+// run is a run under way.
+type run struct {
+	Config
+	report  *Report
+	perName map[string]float64 // rates that others are compared with
+}
+
+// Run measures. The report holds what was measured before an error.
+func Run(ctx context.Context, cfg Config) (Report, error) {
+	report := Report{Machine: machine()}
+	for _, name := range cfg.Names {
+		if !slices.ContainsFunc(all(), func(m measurement) bool { return m.name == name }) {
+			var names []string
+			for _, m := range all() {
+				names = append(names, m.name)
+			}
+			return report, fmt.Errorf("%q: %w, only %s", name, ErrNone, strings.Join(names, ", "))
+		}
+	}
+	r := &run{Config: cfg, report: &report, perName: map[string]float64{}}
+	for _, m := range all() {
+		if len(cfg.Names) > 0 && !slices.Contains(cfg.Names, m.name) {
+			continue
+		}
+		if err := m.run(r, ctx); err != nil {
+			return report, fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return report, nil
+}
+
+// add notes a figure, with its ratio to the limit.
+func (r *run) add(f Figure) {
+	if f.Limit != 0 {
+		f.Ratio = f.Value / f.Limit
+	}
+	r.report.Figures = append(r.report.Figures, f)
+}
+
+// with runs f on an empty database.
+func (r *run) with(ctx context.Context, f func(url string) error) error {
+	url, remove, err := r.Database(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(url)
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return errors.Join(err, remove(removing))
+}
+
+// now is the clock of every measurement.
+func now() time.Time { return time.Now() } //nolint:forbidigo // measuring is reading the clock
