@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"annals/internal/esnode/engine"
@@ -36,21 +37,26 @@ func logCommand() *cobra.Command {
 }
 
 func verifyLog(cmd *cobra.Command, b *backend) error {
-	report, err := engine.Verify(cmd.Context(), b.pool, func(e engine.Event) error {
-		return b.log.Check(cmd.Context(), e.Stream, e.Type, e.Data, e.Metadata)
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	db, err := pgx.Connect(ctx, b.database) // of its own: reading a whole log may take longer than a request
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	defer db.Close(context.WithoutCancel(ctx))
+	report, err := engine.Verify(ctx, db, func(e *engine.Event) error {
+		return b.log.Check(ctx, e.Stream, e.Type, e.Data, e.Metadata)
 	})
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	for _, p := range report.Problems {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%v\n", p); err != nil {
-			return err
-		}
+		fmt.Fprintln(out, p)
 	}
-	if _, err := io.WriteString(cmd.OutOrStdout(), fmt.Sprintf("%d events in %d streams, %d problems\n", report.Events, report.Streams, len(report.Problems))); err != nil {
-		return err
+	if more := report.Faults - int64(len(report.Problems)); more > 0 {
+		fmt.Fprintf(out, "… and %d more\n", more)
 	}
-	if len(report.Problems) > 0 {
+	fmt.Fprintf(out, "%d events in %d streams, %d faults\n", report.Events, report.Streams, report.Faults)
+	if report.Faults > 0 {
 		return errors.New("the log is damaged")
 	}
 	return nil

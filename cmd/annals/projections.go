@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -65,40 +67,52 @@ func projectionNames(args []string) (names []string, err error) {
 	return names, nil
 }
 
-func listProjections(cmd *cobra.Command, b *backend, cfg projections.Config, _ []string) error {
-	all, err := projections.List(cmd.Context(), b.pool, cfg)
+func listProjections(cmd *cobra.Command, b *backend, _ projections.Config, _ []string) error {
+	all, err := projections.StatusOf(cmd.Context(), b.pool, b.log)
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tPOSITION\tLAG\tPARKED\tLAST ERROR")
+	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tPOSITION\tEVENTS\tLAG\tPARKED\tLAST ERROR")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\t%s\n", s.Name, s.Version, s.State, s.Position, s.Lag.Round(time.Millisecond), len(s.Parked), s.LastError)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%v\t%d\t%s\n", s.Name, s.Version, s.State, s.Position, s.Events, s.Lag.Round(time.Millisecond), len(s.Parked), s.Error)
+	}
+	if err := w.Flush(); err != nil {
+		return err
 	}
 	for _, s := range all {
 		for _, p := range s.Parked {
-			fmt.Fprintf(w, "parked in %s: %s from revision %d (%s), %d attempts: %s\n", s.Name, p.Stream, p.Revision, p.Type, p.Attempts, p.Error)
+			fmt.Fprintf(cmd.OutOrStdout(), "parked in %s: %s from revision %d (%s) on, after %d attempts: %s\n", s.Name, p.Stream, p.Revision, p.Type, p.Attempts, p.Error)
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 func verifyProjections(cmd *cobra.Command, _ *backend, cfg projections.Config, names []string) error {
-	differ := 0
+	var differ error
 	for _, name := range names {
 		report, err := projections.Verify(cmd.Context(), cfg, name)
-		if err != nil {
+		if err != nil && !errors.Is(err, projections.ErrDiffers) {
 			return fmt.Errorf("verify %s: %w", name, err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, report)
-		if !report.OK() {
-			differ++
+		tellReport(cmd.OutOrStdout(), report)
+		if err != nil {
+			differ = err
 		}
 	}
-	if differ > 0 {
-		return fmt.Errorf("%d read models differ from what the log says: rebuild them", differ)
+	return differ
+}
+
+func tellReport(w io.Writer, r projections.Report) {
+	for _, t := range r.Tables {
+		for _, d := range t.First {
+			fmt.Fprintf(w, "%s.%s %s: %s %s\n", r.Schema, t.Table, d.Key, d.Kind, strings.Join(d.Columns, ", "))
+		}
+		fmt.Fprintf(w, "%s.%s: %d rows, %d differ\n", r.Schema, t.Table, t.Rows, t.Differences)
 	}
-	return nil
+	for _, stream := range r.Parked {
+		fmt.Fprintf(w, "%s: parked: %s\n", r.Schema, stream)
+	}
 }
 
 func rebuildProjections(cmd *cobra.Command, _ *backend, cfg projections.Config, names []string) error {
@@ -113,12 +127,23 @@ func rebuildProjections(cmd *cobra.Command, _ *backend, cfg projections.Config, 
 }
 
 func resumeProjections(cmd *cobra.Command, _ *backend, cfg projections.Config, names []string) error {
+	var failed error
 	for _, name := range names {
-		resumed, err := projections.Resume(cmd.Context(), cfg, name)
+		all, err := projections.Resume(cmd.Context(), cfg, name)
 		if err != nil {
 			return fmt.Errorf("resume %s: %w", name, err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d streams resumed\n", name, resumed)
+		for _, r := range all {
+			if r.Err != nil {
+				failed = errors.New("some streams stay parked")
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s stays parked: %v\n", name, r.Stream, r.Err)
+				continue
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s resumed, %d events applied\n", name, r.Stream, r.Events)
+		}
+		if len(all) == 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: nothing is parked\n", name)
+		}
 	}
-	return nil
+	return failed
 }
