@@ -35,6 +35,9 @@ type tables struct {
 	at     eventlog.Position            // everything up to here is in them
 	epoch  int64                        // of the parked streams
 	parked map[string]eventlog.Revision // nothing is applied from there on
+
+	filled int  // events applied through this
+	erased bool // some event came whose personal fields are gone
 }
 
 // tables opens the tables in the schema, which have to be in the state. The caller
@@ -167,6 +170,7 @@ func (t *tables) work(run feed.Run) (*work, error) {
 			return nil, err
 		}
 		w.applied++
+		t.erased = t.erased || erasure || len(rec.Erased) > 0
 	}
 	return w, nil
 }
@@ -226,7 +230,7 @@ func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work
 	if err != nil {
 		return err
 	}
-	t.at, t.epoch = to, t.epoch+int64(len(w.parks))
+	t.at, t.epoch, t.filled = to, t.epoch+int64(len(w.parks)), t.filled+w.applied
 	for _, p := range w.parks {
 		t.parked[p.rec.Stream] = p.rec.Revision
 		t.Logger.ErrorContext(ctx, "stream parked", "projector", t.p.Name, "stream", p.rec.Stream, "revision", p.rec.Revision, "err", explain(p.err))

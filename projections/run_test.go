@@ -21,6 +21,8 @@ import (
 )
 
 func TestThin(t *testing.T) {
+	begin := time.Now()
+	t.Cleanup(func() { t.Log("cleaned", time.Since(begin)) })
 	log := openLog(t)
 	url := pgtest.Database(t)
 	db, err := pgxpool.New(t.Context(), url)
@@ -28,6 +30,7 @@ func TestThin(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	t.Log("setup", time.Since(begin))
 	r := projections.NewRunner(projections.Config{Database: url, Log: log, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -64,6 +67,7 @@ func TestThin(t *testing.T) {
 	t.Log(projections.StatusOf(ctx, db, log))
 	cancel()
 	<-done
+	t.Log("done", time.Since(begin))
 }
 
 func openLog(t *testing.T) *eventlog.Log {

@@ -41,7 +41,7 @@ func (t *tables) activate(ctx context.Context) error {
 	}
 }
 
-// swapTime bounds how long a switch keeps the old tables from being followed.
+// swapTime bounds how long a switch, or a comparison, keeps tables from being followed.
 const swapTime = 15 * time.Second
 
 func (t *tables) swap(ctx context.Context) error {
@@ -145,9 +145,13 @@ func columns(ctx context.Context, tx pgx.Tx, schema, name string) ([]string, err
 
 // names are the tables in the schema.
 func (t *tables) names(ctx context.Context) ([]string, error) {
-	rows, err := t.pool.Query(ctx, `select relname::text from pg_class where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'p') order by 1`, t.schema)
+	return tableNames(ctx, t.pool, t.schema)
+}
+
+func tableNames(ctx context.Context, db DB, schema string) ([]string, error) {
+	rows, err := db.Query(ctx, `select relname::text from pg_class where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'p') order by 1`, schema)
 	if err != nil {
-		return nil, fmt.Errorf("tables of %s: %w", t.schema, err)
+		return nil, fmt.Errorf("tables of %s: %w", schema, err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
