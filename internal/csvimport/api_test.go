@@ -43,11 +43,11 @@ type there struct{}
 
 func (there) Exists() bool { return true }
 
-func newAPI(t testing.TB) *api {
-	t.Helper()
+func newAPI(tb testing.TB) *api {
+	tb.Helper()
 	a := &api{done: map[string]bool{}}
 	a.Server = httptest.NewServer(a)
-	t.Cleanup(a.Close)
+	tb.Cleanup(a.Close)
 	return a
 }
 

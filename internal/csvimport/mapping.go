@@ -236,9 +236,7 @@ func quoteAll(names []string) string {
 // the row leaves out, or on how JSON is written. Changing this makes every file new.
 func (m *mapping) command(row []string) (key string, body []byte, err error) {
 	values := make(map[string]string, len(m.targets)+len(m.fixed))
-	for name, v := range m.fixed {
-		values[name] = v
-	}
+	maps.Copy(values, m.fixed)
 	for _, t := range m.targets {
 		if v := m.value(t.field, row[t.column]); v != "" {
 			values[t.field] = v

@@ -42,7 +42,7 @@ type job struct {
 	verdict    verdict
 	reason     string
 
-	err error // no record, but the reason why there are no more
+	err error // no record, but the reason why there are no more; never settled
 }
 
 func newPipeline(f *file) *pipeline {

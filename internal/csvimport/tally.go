@@ -65,7 +65,7 @@ func (t *tally) rest(p *pipeline) error {
 	for {
 		select {
 		case j, ok := <-p.order:
-			if !ok || j.err != nil || !j.settled() {
+			if !ok || !j.settled() {
 				return nil
 			}
 			if err := t.add(j); err != nil {
