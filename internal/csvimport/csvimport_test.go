@@ -81,7 +81,7 @@ func TestDefects(t *testing.T) {
 		"null":                           {text: "NULL,1234\nA,NULL\nNullify,N/A\n", opts: csvimport.Options{Null: []string{"NULL", "N/A"}}, accepted: []string{"A", "Nullify"}, rejects: []string{"line 2: last_name: is required: a person has a first name or a last name"}},
 		"refused, for two reasons":       {text: strings.Repeat("A", 201) + ",none\n", rejects: []string{"line 2: company: has 201 characters, at most 200 are allowed; phone: holds 'n', which is not part of a phone number"}},
 		"twice the same":                 {text: "A,1234\n A , 1234\nA,1235\nA,1234\n", accepted: []string{"A", "A"}},
-		"twice the same, refused":        {text: "A,none\n A,none\n", rejects: []string{"line 2: phone: holds 'n', which is not part of a phone number", "line 3: phone: holds 'n', which is not part of a phone number"}},
+		"twice the same, refused":        {text: "A,none\n\"A\",none\n", rejects: []string{"line 2: phone: holds 'n', which is not part of a phone number", "line 3: phone: holds 'n', which is not part of a phone number"}},
 		"a NUL byte":                     {text: "A\x00,1234\n", rejects: []string{"line 2: company: holds a control character"}},
 		"a delimiter that is given":      {text: "A,1234\n", opts: csvimport.Options{Delimiter: ','}, accepted: []string{"A"}},
 	} {
