@@ -44,8 +44,8 @@ func helper(dir string) int {
 	return 0
 }
 
-// another starts a helper, and answers its first line. Whatever happens, its server is gone when the test ends.
-func another(t *testing.T, dir string, change func(*exec.Cmd)) (line string, cmd *exec.Cmd, stdin io.Closer) {
+// another starts a helper, and answers the URL of its server. Whatever happens, its server is gone when the test ends.
+func another(t *testing.T, dir string, change func(*exec.Cmd)) (url string, cmd *exec.Cmd, stdin io.Closer) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -74,9 +74,9 @@ func another(t *testing.T, dir string, change func(*exec.Cmd)) (line string, cmd
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	line, err = bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("helper: %v", err)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "postgres://") {
+		t.Fatalf("helper: %v: %s", err, line)
 	}
 	return strings.TrimSpace(line), cmd, in
 }
@@ -235,8 +235,10 @@ func TestStartsKeepsDataAndStops(t *testing.T) {
 		t.Error("the password is in a log")
 	}
 	for _, name := range []string{"password", "endpoint", "log", "lock"} {
-		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != 0o600 {
-			t.Error(name, st.Mode(), err)
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		} else if st.Mode().Perm() != 0o600 {
+			t.Error(name, st.Mode())
 		}
 	}
 
@@ -419,12 +421,19 @@ func TestAnInterruptedInitdbIsThrownAway(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var half []string
-	for len(half) == 0 { // until initdb is at work
-		half, _ = filepath.Glob(filepath.Join(dir, "init-*", "data", "base"))
+	helper := child(cmd)
+	for { // until initdb is at work
+		if half, _ := filepath.Glob(filepath.Join(dir, "init-*", "data", "base")); len(half) > 0 {
+			break
+		}
+		select {
+		case <-helper.ended:
+			t.Fatal("the helper ended too soon:", helper.reason())
+		case <-time.After(time.Millisecond):
+		}
 	}
 	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	<-helper.ended
 	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
 		t.Fatal("the cluster is there before it is whole")
 	}
@@ -445,8 +454,10 @@ func TestDeepPathsAndLoopback(t *testing.T) {
 		t.Fatal(err)
 	}
 	short := s.endpoint.Host
-	if st, err := os.Stat(short); err != nil || st.Mode().Perm() != 0o700 {
-		t.Error(short, st, err)
+	if st, err := os.Stat(short); err != nil {
+		t.Error(err)
+	} else if st.Mode().Perm() != 0o700 {
+		t.Error(short, st.Mode())
 	}
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -529,7 +540,9 @@ func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	if err := s.place.boundLog(); err != nil {
 		t.Fatal(err)
 	}
-	if st, err := os.Stat(s.place.logs()); err != nil || st.Size() != 0 {
-		t.Fatal(st, err)
+	if st, err := os.Stat(s.place.logs()); err != nil {
+		t.Error(err)
+	} else if st.Size() != 0 {
+		t.Error("it has", st.Size(), "bytes")
 	}
 }

@@ -102,6 +102,9 @@ func readPidFile(data string) (pidFile, error) {
 	if f.pid, err = strconv.Atoi(strings.TrimSpace(lines[0])); err != nil {
 		return f, fmt.Errorf("postmaster.pid: %w", err)
 	}
+	if f.pid < 2 { // negative: a server in single-user mode; no pid to send signals to
+		return f, fmt.Errorf("postmaster.pid: pid %d", f.pid)
+	}
 	f.endpoint.Port, _ = strconv.Atoi(strings.TrimSpace(lines[3]))
 	if f.endpoint.Host = strings.TrimSpace(lines[4]); f.endpoint.Host == "" {
 		f.endpoint.Host = strings.TrimSpace(lines[5])

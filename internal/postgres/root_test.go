@@ -21,15 +21,30 @@ func TestBelowAClosedFolder(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, log := start(t, Config{Dir: filepath.Join(closed, "clone", "data", "postgres")})
-	if s.place.base != s.place.dir {
-		t.Fatalf("the data went elsewhere:\n%s", log)
+	s, log := start(t, Config{Dir: filepath.Join(closed, "clone", "data", "postgres"), refuge: temp(t)})
+	if moved := s.place.base != s.place.dir; moved != (os.Geteuid() == 0 && !mayPass(t)) {
+		t.Fatalf("the data went elsewhere: %v\n%s", moved, log)
 	}
 	run(t, s.URL(), "CREATE TABLE a (b int); INSERT INTO a VALUES (1)")
 	uid, _, err := owner(s.place.data())
 	if err != nil || uid == 0 || uid != s.place.account.UID {
 		t.Errorf("runs as %d: %v", uid, err)
 	}
+}
+
+// mayPass tells whether root has the capability at all: in many containers it has not.
+func mayPass(t *testing.T) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), "CapEff:\t")
+	bits, err := strconv.ParseUint(strings.TrimSpace(rest[:16]), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bits&(1<<2) != 0
 }
 
 // TestWithoutTheCapability is a container that lets root hand down nothing.
@@ -82,13 +97,10 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	}
 	data := filepath.Join(dir, "data", "postgres")
 	for _, change := range []func(*exec.Cmd){asUser, nil, asUser} {
-		line, cmd, stdin := another(t, data, change)
-		if !strings.HasPrefix(line, "postgres://") {
-			t.Fatal(line)
-		}
-		query[string](t, line, "SELECT 'ok'")
+		url, cmd, stdin := another(t, data, change)
+		query[string](t, url, "SELECT 'ok'")
 		uid, _, err := owner(filepath.Join("/proc", strconv.Itoa(postmaster(data))))
-		if err != nil && uid != account.UID {
+		if err == nil && uid != account.UID {
 			t.Errorf("runs as %d: %v", uid, err)
 		}
 		if err := stdin.Close(); err != nil {
