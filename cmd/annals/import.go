@@ -3,10 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -37,7 +34,7 @@ The fields are ` + fmt.Sprint(csvimport.Fields()) + `.`,
 	f.StringVar(&o.Desk, "desk", "", "id of their desk")
 	f.StringArrayVar(&maps, "map", nil, "field=Column,…: which column holds which field; columns named like a field need none")
 	f.StringArrayVar(&o.Null, "null", nil, "a word that stands for an empty cell, such as NULL")
-	f.StringVar(&rejects, "rejects", "", "file that rejected rows are written to (default FILE.rejects.csv, if there are any)")
+	f.StringVar(&rejects, "rejects", "", "CSV file that rejected rows are written to, with line and reason, to be mended and imported again")
 	f.StringVar(&o.Encoding, "encoding", "", "of the file, such as windows-1252 (default UTF-8, or by its byte order mark)")
 	delimiter := f.String("delimiter", "", "between cells (default: told from the header)")
 	f.IntVar(&o.Concurrency, "concurrency", 16, "commands under way at once")
@@ -70,70 +67,48 @@ The fields are ` + fmt.Sprint(csvimport.Fields()) + `.`,
 	return group("import", "Bring in data from files", cmd)
 }
 
-// shown is how many rejected rows are told on the terminal; all are in the file.
-const shown = 20
-
 func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects string) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return usage("%v", err)
 	}
 	defer file.Close()
-	if rejects == "" {
-		rejects = filepath.Join(filepath.Dir(name), filepath.Base(name)+".rejects.csv")
+	info, err := file.Stat()
+	if err != nil {
+		return usage("%v", err)
+	}
+	console := &csvimport.Console{Out: cmd.ErrOrStderr(), Rejects: rejects}
+	if f, ok := console.Out.(*os.File); ok {
+		console.Terminal = term.IsTerminal(int(f.Fd()))
+	}
+	if info.Mode().IsRegular() {
+		console.Size = info.Size()
 	}
 	out := &lazyFile{name: rejects}
 	defer out.Close()
-	o.Rejects = out
-	stderr := cmd.ErrOrStderr()
-	told := 0
-	o.Rejected = func(r csvimport.Reject) {
-		if told++; told <= shown {
-			fmt.Fprintf(stderr, "\r\x1b[K%s\n", r)
+	if rejects != "" {
+		if there, err := os.Stat(rejects); err == nil && os.SameFile(info, there) {
+			return usage("--rejects: is the file that is to be imported")
 		}
+		o.Rejects = out
 	}
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		o.Progress = progress(f, file)
-	} else {
-		o.Rejected = func(r csvimport.Reject) {
-			if told++; told <= shown {
-				fmt.Fprintln(stderr, r)
-			}
-		}
-	}
+	o.Progress, o.Rejected = console.Progress, console.Rejected
 	sum, err := csvimport.Run(cmd.Context(), file, csvimport.Client{URL: r.url, Token: r.token}, o)
+	console.Finish()
 	if u, ok := errors.AsType[*csvimport.UsageError](err); ok {
 		return exit{exitUsage, u}
 	}
-	if told > shown {
-		fmt.Fprintf(stderr, "… and %d more in %s\n", told-shown, rejects)
-	}
-	if _, printed := fmt.Fprintln(cmd.OutOrStdout(), sum); printed != nil {
-		return printed
-	}
+	fmt.Fprintln(cmd.OutOrStdout(), sum)
 	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("import: %w (run it again to go on: what is registered stays registered once)", err)
 	}
-	if sum.Rejected > 0 {
+	if sum.Rejected > 0 && rejects != "" {
 		return exit{exitRejected, fmt.Errorf("%d rows were rejected: see %s", sum.Rejected, rejects)}
 	}
+	if sum.Rejected > 0 {
+		return exit{exitRejected, fmt.Errorf("%d rows were rejected", sum.Rejected)}
+	}
 	return nil
-}
-
-// progress rewrites one line of a terminal.
-func progress(w io.Writer, file *os.File) func(csvimport.Progress) {
-	size := int64(0)
-	if info, err := file.Stat(); err == nil {
-		size = info.Size()
-	}
-	return func(p csvimport.Progress) {
-		part := ""
-		if size > 0 {
-			part = fmt.Sprintf("%3d%%  ", 100*p.Bytes/size)
-		}
-		rate := float64(p.Rows) / max(p.Elapsed, time.Millisecond).Seconds()
-		fmt.Fprintf(w, "\r\x1b[K%s%s, %.0f rows/s %s", part, p.Summary, rate, p.Trouble)
-	}
 }
 
 // lazyFile is created by the first write, so that an import without rejects
