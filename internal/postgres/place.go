@@ -162,8 +162,11 @@ func (p *place) settle(ctx context.Context, cfg Config, log *slog.Logger) error 
 	if err == nil {
 		return nil
 	}
-	if !p.account.other || !fresh || p.base != p.dir {
+	if !p.account.other || p.base != p.dir {
 		return err
+	}
+	if !fresh {
+		return fmt.Errorf("%w: there is data already, so it must stay: let that user pass the folders above (chmod o+x), or run annals as an ordinary user", err)
 	}
 	refuge := filepath.Join(cfg.refuge, pathID(p.dir))
 	log.WarnContext(ctx, "the user that runs PostgreSQL cannot work in the data folder: its data goes elsewhere",
