@@ -46,6 +46,9 @@ const (
 	defaultMaxAppendSize = 1 << 20
 	// writeTimeout is how long a write may wait for its commit before it is answered ABORTED.
 	writeTimeout = 2 * time.Second
+	// closeGrace is how long a node that closes lets calls finish. What takes longer is a client that does not read, and
+	// there must be time left to close the log.
+	closeGrace = time.Second
 )
 
 func (c *Config) check() error {
@@ -179,7 +182,7 @@ func (n *Node) Err() error {
 	return e.Err()
 }
 
-// Close ends subscriptions, lets calls in progress finish as long as ctx allows, and closes the log.
+// Close ends subscriptions, lets calls in progress finish for a moment, and closes the log. ctx bounds it.
 func (n *Node) Close(ctx context.Context) error {
 	n.closing.Do(func() { n.closeErr = n.close(ctx) })
 	return n.closeErr
@@ -194,6 +197,9 @@ func (n *Node) close(ctx context.Context) error {
 	}()
 	select {
 	case <-drained:
+	case <-time.After(closeGrace):
+		n.grpc.Stop()
+		<-drained
 	case <-ctx.Done():
 		n.grpc.Stop()
 		<-drained

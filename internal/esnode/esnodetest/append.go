@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func testAppend(t *testing.T, s *suite) {
 			{EventID: uuid.New(), EventType: "ünïcode – 🙂'\"\\;%", ContentType: esdb.ContentTypeJson, Data: []byte(`""`)},
 		}
 		result := s.append(t, stream, esdb.NoStream{}, sent...)
-		wantRevision(t, result, uint64(len(sent)-1))
+		wantRevision(t, result, 4)
 
 		list := s.read(t, stream, esdb.ReadStreamOptions{}, all)
 		if len(list) != len(sent) {
@@ -59,7 +60,7 @@ func testAppend(t *testing.T, s *suite) {
 			if got.ContentType != contentTypes[want.ContentType] {
 				t.Errorf("%s: content type %q", want.EventType, got.ContentType)
 			}
-			if got.EventNumber != uint64(i) { //nolint:gosec // an index
+			if got.EventNumber != uint64(i) {
 				t.Errorf("%s: revision %d, want %d", want.EventType, got.EventNumber, i)
 			}
 			if off := time.Since(got.CreatedDate); off > time.Hour || off < -time.Hour {
@@ -184,7 +185,7 @@ func testAppend(t *testing.T, s *suite) {
 		run, stream, seen := 0, "", 0
 		for _, e := range s.readAll(t, esdb.ReadAllOptions{From: from}, all) {
 			got := e.OriginalEvent()
-			if run > 0 && (got.StreamID != stream || string(got.Data) != fmt.Sprint(run)) {
+			if run > 0 && (got.StreamID != stream || string(got.Data) != strconv.Itoa(run)) {
 				t.Fatalf("%d of %s stands inside an append to %s", got.EventNumber, got.StreamID, stream)
 			}
 			if !strings.HasPrefix(got.StreamID, mine) {

@@ -19,24 +19,24 @@ import (
 
 // Start runs a node on a fresh database, on a free port of the loopback, until the test ends. It answers the node's
 // connection string, esdb://….
-func Start(t testing.TB) string {
-	t.Helper()
-	return start(t, esnode.Config{}).ConnectionString()
+func Start(tb testing.TB) string {
+	tb.Helper()
+	return start(tb, esnode.Config{}).ConnectionString()
 }
 
 // start runs a node as the configuration says, but for where it listens and keeps its log.
-func start(t testing.TB, config esnode.Config) *esnode.Node {
-	t.Helper()
-	config.Listen, config.Database = "127.0.0.1:0", pgtest.Database(t)
-	node, err := esnode.Start(t.Context(), config)
+func start(tb testing.TB, config esnode.Config) *esnode.Node {
+	tb.Helper()
+	config.Listen, config.Database = "127.0.0.1:0", pgtest.Database(tb)
+	node, err := esnode.Start(tb.Context(), config)
 	if err != nil {
-		t.Fatalf("start a node: %v", err)
+		tb.Fatalf("start a node: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 		defer cancel()
 		if err := node.Close(ctx); err != nil {
-			t.Errorf("close the node: %v", err)
+			tb.Errorf("close the node: %v", err)
 		}
 	})
 	return node
@@ -48,6 +48,13 @@ func start(t testing.TB, config esnode.Config) *esnode.Node {
 func Run(t *testing.T, connectionString string) {
 	t.Helper()
 	s := newSuite(t, connectionString)
+	testIdle(t, s) // first, because it takes longest
+	runBusy(t, s)
+}
+
+// runBusy is all of the suite that does not take its time.
+func runBusy(t *testing.T, s *suite) {
+	t.Helper()
 	for _, group := range []struct {
 		name string
 		test func(*testing.T, *suite)
@@ -59,7 +66,6 @@ func Run(t *testing.T, connectionString string) {
 		{"batch append", testBatch},
 		{"delete", testDelete},
 		{"filters", testFilters},
-		{"idle", testIdle},
 		{"links", testLinks},
 		{"metadata", testMetadata},
 		{"read all", testReadAll},

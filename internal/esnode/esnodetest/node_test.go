@@ -4,12 +4,16 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"annals/internal/esnode"
 )
@@ -96,6 +100,31 @@ func TestNode(t *testing.T) {
 		}
 	})
 
+	t.Run("its own bookkeeping is not in $all", func(t *testing.T) {
+		t.Parallel()
+		from, group := s.end(t), newStream()
+		mine := "$persistentsubscription-$all::" + group
+		s.append(t, mine+"-checkpoint", esdb.Any{}, event(`1`))
+		s.append(t, mine+"-parked", esdb.Any{}, event(`1`))
+		s.append(t, "$epoch-information", esdb.Any{}, event(`1`))
+		s.append(t, mine, esdb.Any{}, event(`1`))
+		for _, e := range s.readAll(t, esdb.ReadAllOptions{From: from}, all) {
+			if name := e.OriginalEvent().StreamID; name == "$epoch-information" || strings.HasPrefix(name, mine+"-") {
+				t.Errorf("%s is read", name)
+			}
+		}
+		sub := s.toAll(t, esdb.SubscribeToAllOptions{From: from})
+		for {
+			name := sub.event(t).OriginalEvent().StreamID
+			if name == mine {
+				return
+			}
+			if name == "$epoch-information" || strings.HasPrefix(name, mine) {
+				t.Errorf("%s is delivered", name)
+			}
+		}
+	})
+
 	t.Run("there are users from the start", func(t *testing.T) {
 		t.Parallel()
 		if list := s.read(t, "$users", esdb.ReadStreamOptions{}, 1); len(list) != 1 {
@@ -115,14 +144,39 @@ func TestNodeEnds(t *testing.T) {
 	sub.wantEvents(t, 0, 2)
 	sub.wantCaughtUp(t)
 	filtered := s.toAll(t, esdb.SubscribeToAllOptions{Filter: esdb.ExcludeSystemEventsFilter()})
-	if err := node.Close(bounded(t)); err != nil {
+	// The npm clients keep one such call open for as long as they live, and say nothing in it most of the time.
+	batch, err := s.raw.streams.BatchAppend(bounded(t))
+	if err != nil {
+		t.Fatalf("open a batch: %v", err)
+	}
+	err = batch.Send(&streams.BatchAppendReq{
+		CorrelationId: structured(uuid.New()), Options: batchTo(newStream()), ProposedMessages: batchOf(1), IsFinal: true,
+	})
+	if err == nil {
+		_, err = batch.Recv()
+	}
+	if err != nil {
+		t.Fatalf("append in a batch: %v", err)
+	}
+	// A reader that takes nothing.
+	s.append(t, stream, esdb.Any{}, event(string(make([]byte, 900_000))))
+	for range 10 {
+		s.raw.subscribe(t, subscribing(reading(stream)))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := node.Close(ctx); err != nil {
 		t.Fatalf("close: %v", err)
+	}
+	if ctx.Err() != nil {
+		t.Error("closing waits for those who say nothing")
+	}
+	if _, err = batch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the open call ends with %v", err)
 	}
 	wantStatus(t, sub.wantDropped(t), codes.Unavailable)
 	wantStatus(t, filtered.wantDropped(t), codes.Unavailable)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := gossip.NewGossipClient(s.raw.conn).Read(ctx, &shared.Empty{})
+	_, err = gossip.NewGossipClient(s.raw.conn).Read(bounded(t), &shared.Empty{})
 	wantStatus(t, err, codes.Unavailable)
 	if err := node.Close(bounded(t)); err != nil {
 		t.Errorf("close again: %v", err)

@@ -35,7 +35,7 @@ func secure(t *testing.T) *esnode.Node {
 // TestConformanceSecure holds a node with TLS and users against the suite, as its administrator.
 func TestConformanceSecure(t *testing.T) {
 	t.Parallel()
-	Run(t, secure(t).ConnectionString())
+	runBusy(t, newSuite(t, secure(t).ConnectionString()))
 }
 
 // TestAccess holds who may do what on a node with users.

@@ -193,7 +193,7 @@ func (s *suite) get(t *testing.T, path string) (int, []byte) {
 func testIdle(t *testing.T, s *suite) {
 	t.Helper()
 
-	t.Run("for more than a minute", func(t *testing.T) {
+	t.Run("idle for more than a minute", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), 62*time.Second+patience)
 		defer cancel()

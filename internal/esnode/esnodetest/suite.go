@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func event(data string) esdb.EventData {
 func events(n int) []esdb.EventData {
 	list := make([]esdb.EventData, n)
 	for i := range list {
-		list[i] = event(fmt.Sprint(i))
+		list[i] = event(strconv.Itoa(i))
 	}
 	return list
 }
@@ -206,10 +207,10 @@ func span(from, to int) string {
 	if to < from {
 		step = -1
 	}
-	text := []string{fmt.Sprint(from)}
+	text := []string{strconv.Itoa(from)}
 	for from != to {
 		from += step
-		text = append(text, fmt.Sprint(from))
+		text = append(text, strconv.Itoa(from))
 	}
 	return strings.Join(text, " ")
 }
