@@ -37,7 +37,7 @@ fuzz: postgres ## fuzz every target for a while (FUZZTIME=1m)
 		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; done; done
 
 postgres: ## make sure that PostgreSQL's binaries are there
-	@internal/postgres/get.sh
+	@$(GO) run ./internal/postgres/get
 
 node: ## make sure that Node.js and npm are there (for the tests of other languages' clients)
 	@command -v npm >/dev/null && command -v node >/dev/null || { \

@@ -42,7 +42,9 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 			_ = b.close()
 		}
 	}()
-	if err := os.MkdirAll(cfg.data, 0o700); err != nil {
+	// Others may pass through, not look in: the private PostgreSQL runs as another
+	// user when root starts it. Each secret in there is its owner's alone.
+	if err := os.MkdirAll(cfg.data, 0o711); err != nil { //nolint:gosec // see above
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	master, err := masterkey.Load(cfg.data, cfg.masterKey)
@@ -70,7 +72,7 @@ func (b *backend) startPostgres(ctx context.Context, logger *slog.Logger, servin
 		}
 		b.private, err = start(ctx, postgres.Config{Dir: filepath.Join(b.data, "postgres"), Logger: logger})
 		if errors.Is(err, postgres.ErrInUse) {
-			return fmt.Errorf("the data directory %s is %w", b.data, err)
+			return fmt.Errorf("data directory %s: %w", b.data, postgres.ErrInUse)
 		}
 		if err != nil {
 			return fmt.Errorf("private PostgreSQL: %w", err)
