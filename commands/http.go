@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -34,15 +33,25 @@ type Receipt struct {
 	Position string            `json:"position" doc:"Where in the log: send it as Annals-After to a read that has to show this"`
 }
 
-// params are what every command's request may hold beside its body.
-type params struct {
-	Key     string `header:"Idempotency-Key" doc:"Any text that names this request: sending it again changes nothing and answers the same" maxLength:"255"`
-	IfMatch string `header:"If-Match" doc:"The revision that the aggregate has to be at, in quotes as in ETag" maxLength:"30"`
+// keyed is what every command's request may hold beside its body.
+type keyed struct {
+	Key string `header:"Idempotency-Key" doc:"Any text that names this request: sending it again changes nothing and answers the same" maxLength:"255"`
 }
 
+// params is what it may hold where the aggregate is there already.
+type params struct {
+	keyed
+	IfMatch string `header:"If-Match" doc:"The revision that the aggregate has to be at, in quotes as in ETag, or * for any" maxLength:"30"`
+}
+
+// created is an answer with a place. It repeats the fields: huma finds a body in
+// the struct itself only, not in what that embeds.
 type created struct {
 	Location string `header:"Location"`
-	answer
+	ETag     string `header:"ETag"`
+	Position string `header:"Annals-Position"`
+	Replayed string `header:"Idempotency-Replayed" doc:"true when the request had been carried out before"`
+	Body     Receipt
 }
 
 type answer struct {
@@ -83,7 +92,7 @@ const prefix = "/api/v1/"
 func create[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E]) {
 	_ = any(*new(B)).(C) // B is one of the aggregate's commands, or we do not start
 	type input struct {
-		params
+		keyed
 		Body B
 	}
 	op := r.op()
@@ -102,7 +111,8 @@ func (a *API) create(o Outcome, err error) func(route) (*created, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &created{r.path + "/" + o.ID.String(), answerTo(o)}, nil
+		to := answerTo(o)
+		return &created{r.path + "/" + o.ID.String(), to.ETag, to.Position, to.Replayed, to.Body}, nil
 	}
 }
 
@@ -128,17 +138,12 @@ func patch[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C
 	type input struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
 		params
-		RawBody []byte
+		Body map[string]any
 	}
 	op := r.op()
 	op.Body = example
 	httpapi.Handle(api, op, func(ctx context.Context, in *input) (*answer, error) {
-		var body map[string]any
-		dec := json.NewDecoder(bytes.NewReader(in.RawBody))
-		if err := dec.Decode(&body); err != nil || body == nil || dec.More() {
-			return nil, domain.Fault("body", "malformed", "is not a JSON object")
-		}
-		return apply(ctx, a, d, r, in.ID, in.params, body, command(body))
+		return apply(ctx, a, d, r, in.ID, in.params, in.Body, command(in.Body))
 	})
 }
 
@@ -170,28 +175,35 @@ func apply[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, C, E], 
 	return &out, nil
 }
 
-// revision reads an entity tag as this API makes them: a revision in quotes.
+// revision reads an entity tag as this API makes them: a revision in quotes. It may
+// have been made weak on its way.
 func revision(tag string) (eventlog.Revision, error) {
 	if tag == "" || tag == "*" {
 		return AnyRevision, nil
 	}
-	n, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), 10, 64)
-	if err != nil || n < 0 {
+	digits := strings.TrimPrefix(tag, "W/")
+	if inner, ok := strings.CutPrefix(digits, `"`); ok {
+		if digits, ok = strings.CutSuffix(inner, `"`); !ok {
+			digits = ""
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
 		return 0, domain.Fault("If-Match", "malformed", "has to be a revision in quotes, as in the ETag of an answer")
 	}
-	return eventlog.Revision(n), nil
+	return eventlog.Revision(n), nil //nolint:gosec // 63 bits
 }
 
 // meta is the circumstances of a request. The same request sent again under the
 // same key is the same command; without a key every request is a command of its own.
 func (a *API) meta(ctx context.Context, target, key string, body any) (domain.Meta, error) {
 	c := access.From(ctx)
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return domain.Meta{}, fmt.Errorf("request: %w", err)
-	}
 	command, digest := uuid.New(), []byte(nil)
 	if key != "" {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return domain.Meta{}, fmt.Errorf("request: %w", err)
+		}
 		command = uuid.NewSHA1(c.Actor.ID, []byte(target+"\n"+key))
 		sum := sha256.Sum256(raw)
 		digest = sum[:]
