@@ -72,6 +72,10 @@ type measurement struct {
 func all() []measurement {
 	return []measurement{
 		{"append", "durable appends of single events through the official client", (*run).appends},
+		{"subscribe", "catching up with the log through the official client", (*run).subscribes},
+		{"commands", "mixed commands over HTTP", (*run).commands},
+		{"rebuild", "a read model built anew from the log", (*run).rebuilds},
+		{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 	}
 }
 

@@ -67,6 +67,12 @@ func (r Report) Print(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	fmt.Fprintln(&b)
+	for _, f := range r.Figures {
+		if f.Note != "" {
+			fmt.Fprintf(&b, "%s: %s\n", f.Name, f.Note)
+		}
+	}
 	for _, p := range r.Profiles {
 		p.print(&b)
 	}
@@ -87,11 +93,7 @@ func (f Figure) cells() []string {
 	if f.Met != nil {
 		verdict = map[bool]string{true: "ok", false: "missed"}[*f.Met]
 	}
-	what := f.What
-	if f.Note != "" {
-		what += " (" + f.Note + ")"
-	}
-	return []string{f.Name, what, number(f.Value) + " " + f.Unit, milliseconds(f.P50), milliseconds(f.P99), limit, ratio, f.Target, verdict}
+	return []string{f.Name, f.What, number(f.Value) + " " + f.Unit, milliseconds(f.P50), milliseconds(f.P99), limit, ratio, f.Target, verdict}
 }
 
 func milliseconds(d time.Duration) string {

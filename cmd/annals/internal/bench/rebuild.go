@@ -1,0 +1,172 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"annals/eventschema"
+	"annals/internal/esnode"
+	"annals/internal/esnode/engine"
+	"annals/internal/eventlog"
+	"annals/projections"
+)
+
+const rebuilt = "clients"
+
+// rebuilds measures how long it takes to build the clients' read model anew from
+// the log, against loading the rows that it ends up with.
+func (r *run) rebuilds(ctx context.Context) error {
+	return r.with(ctx, func(url string) (err error) {
+		master, err := eventschema.NewLocalMaster(make([]byte, 32))
+		if err != nil {
+			return err
+		}
+		r.Logger.InfoContext(ctx, "making up the history of clients", "events", r.Events)
+		h := newHistory(master, r.App)
+		made := 0
+		err = load(ctx, url, func(n int) ([]*engine.Event, error) {
+			events, err := h.batch(ctx, min(n, r.Events-made))
+			made += len(events)
+			return events, err
+		})
+		if err != nil {
+			return err
+		}
+		node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: url, Logger: r.Logger})
+		if err != nil {
+			return err
+		}
+		defer func() {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			err = errors.Join(err, node.Close(closing))
+		}()
+		log, err := eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master, Logger: r.Logger})
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		r.Logger.InfoContext(ctx, "rebuilding")
+		var took time.Duration
+		err = r.profiled("rebuild", func() error {
+			start := now()
+			err := projections.Rebuild(ctx, projections.Config{Database: url, Log: log, Logger: r.Logger}, rebuilt)
+			took = now().Sub(start)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		r.Logger.InfoContext(ctx, "copying the same rows")
+		limit, err := copied(ctx, url, len(h.clients))
+		if err != nil {
+			return fmt.Errorf("copy of the rows: %w", err)
+		}
+		r.add(Figure{
+			Name: "rebuild", What: fmt.Sprintf("%s events into %s clients", number(float64(made)), number(float64(len(h.clients)))),
+			Value: took.Seconds(), Unit: "s", Limit: limit.Seconds(), LimitIs: "COPY of the same rows, and the same indexes",
+			Note: h.mix(),
+		}.atMostRatio(3))
+		r.add(Figure{
+			Name: "rebuild", What: "events folded", Value: float64(made) / took.Seconds(), Unit: "events/s",
+		})
+		return nil
+	})
+}
+
+// mix is what the history consists of.
+func (h *history) mix() string {
+	var parts []string
+	for name, n := range h.counts {
+		parts = append(parts, fmt.Sprintf("%s %s", number(float64(n)), strings.TrimPrefix(name, "client.")))
+	}
+	slices.SortFunc(parts, func(a, b string) int {
+		return strings.Compare(a[strings.IndexByte(a, ' '):], b[strings.IndexByte(b, ' '):])
+	})
+	return strings.Join(parts, ", ")
+}
+
+// copied is how long it takes to load the rows of the read model into an empty
+// copy of its table and to index them as a rebuild does: two indexes at a time,
+// none of it flushed before the end.
+func copied(ctx context.Context, url string, want int) (time.Duration, error) {
+	i := slices.IndexFunc(projections.All, func(p *projections.Projector) bool { return p.Name == rebuilt })
+	model := projections.All[i]
+	conf, err := pgx.ParseConfig(url)
+	if err != nil {
+		return 0, fmt.Errorf("database: %w", err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, conf)
+	if err != nil {
+		return 0, fmt.Errorf("database: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var from, trigrams, columns string
+	err = conn.QueryRow(ctx, `select a.schema, n.nspname, (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+			where attrelid = format('%I.%I', a.schema, $1::text)::regclass and attnum > 0 and not attisdropped and attgenerated = '')
+		from annals_projections.active a, pg_extension e join pg_namespace n on n.oid = e.extnamespace
+		where a.projector = $1 and e.extname = 'pg_trgm'`, rebuilt).Scan(&from, &trigrams, &columns)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := os.CreateTemp("", "annals-bench-rows-")
+	if err != nil {
+		return 0, fmt.Errorf("temporary file: %w", err)
+	}
+	defer os.Remove(rows.Name())
+	defer rows.Close()
+	tag, err := conn.PgConn().CopyTo(ctx, rows, fmt.Sprintf("copy (select %s from %s) to stdout binary", columns, pgx.Identifier{from, rebuilt}.Sanitize()))
+	if err != nil {
+		return 0, err
+	}
+	if int(tag.RowsAffected()) != want {
+		return 0, fmt.Errorf("the read model has %d rows, and there are %d clients", tag.RowsAffected(), want)
+	}
+	if _, err := rows.Seek(0, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("temporary file: %w", err)
+	}
+	for k, v := range map[string]string{
+		"search_path": "annals_bench, " + pgx.Identifier{trigrams}.Sanitize(), "maintenance_work_mem": "256MB", "synchronous_commit": "off",
+	} {
+		conf.RuntimeParams[k] = v
+	}
+	if _, err := conn.Exec(ctx, "create schema annals_bench; set search_path = annals_bench, "+pgx.Identifier{trigrams}.Sanitize()+"; "+model.Tables); err != nil {
+		return 0, err
+	}
+	start := now()
+	if _, err := conn.PgConn().CopyFrom(ctx, rows, fmt.Sprintf("copy annals_bench.%s (%s) from stdin binary", rebuilt, columns)); err != nil {
+		return 0, err
+	}
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for sql := range strings.SplitSeq(model.Indexes, ";") {
+		if strings.TrimSpace(sql) == "" {
+			continue
+		}
+		g.Go(func() error {
+			conn, err := pgx.ConnectConfig(within, conf.Copy())
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.WithoutCancel(within))
+			_, err = conn.Exec(within, sql)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	if _, err := conn.Exec(ctx, "analyze annals_bench."+rebuilt); err != nil {
+		return 0, err
+	}
+	return now().Sub(start), nil
+}
