@@ -73,5 +73,6 @@ func (e *Engine) runVacuum(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("vacuum: %w", err)
 	}
+	e.opts.Logger.Debug("log: vacuumed", slog.Bool("rewritten", size < rewriteBelow))
 	return nil
 }
