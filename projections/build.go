@@ -42,8 +42,10 @@ func (e *engine) build(ctx context.Context, p *Projector) error {
 	}
 	defer l.release()
 	ctx = l.ctx
-	if err := e.sweep(ctx, p, building); err != nil {
-		return err
+	for _, leftover := range []string{building, retired} {
+		if err := e.sweep(ctx, p, leftover); err != nil {
+			return err
+		}
 	}
 	schema, err := e.freeSchema(ctx, p)
 	if err != nil {
@@ -70,14 +72,16 @@ func (e *engine) build(ctx context.Context, p *Projector) error {
 
 // freeSchema is the projector's schema, or a variant of it while that is in use.
 func (e *engine) freeSchema(ctx context.Context, p *Projector) (string, error) {
-	for _, suffix := range []string{"", "_b", "_c", "_d", "_e"} {
+	schema := p.Schema()
+	for next := 'b'; next <= 'z'; next++ {
 		var taken bool
-		if err := e.pool.QueryRow(ctx, `select exists (select from annals_projections.checkpoints where schema = $1)`, p.Schema()+suffix).Scan(&taken); err != nil {
+		if err := e.pool.QueryRow(ctx, `select to_regnamespace(quote_ident($1)) is not null`, schema).Scan(&taken); err != nil {
 			return "", fmt.Errorf("build %s: %w", p.Name, err)
 		}
 		if !taken {
-			return p.Schema() + suffix, nil
+			return schema, nil
 		}
+		schema = p.Schema() + "_" + string(next)
 	}
 	return "", fmt.Errorf("build %s: too many replaced versions wait to be dropped: %w", p.Name, ErrHeld)
 }

@@ -1,0 +1,246 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"annals/domain"
+	"annals/domain/client"
+	"annals/internal/eventlog"
+	"annals/internal/feed"
+)
+
+// faulty is clients with a fault in one client's status changes, until mended.
+func faulty(fault func(b *pgx.Batch), mended *atomic.Bool, id *uuid.UUID) *Projector {
+	p := *clients
+	p.Apply = func(b *pgx.Batch, r *eventlog.Record) {
+		_, changes := r.Event.(client.StatusChanged)
+		if ref, _ := r.Ref(); changes && ref.ID == *id && !mended.Load() {
+			fault(b)
+		}
+		clients.Apply(b, r)
+	}
+	return &p
+}
+
+var faults = map[string]func(*pgx.Batch){
+	"panic":      func(*pgx.Batch) { panic("out of range") },
+	"constraint": func(b *pgx.Batch) { b.Queue(`insert into clients select * from clients limit 1`) },
+	"no such table": func(b *pgx.Batch) {
+		b.Queue(`insert into nowhere values (1)`)
+	},
+	"argument":  func(b *pgx.Batch) { b.Queue(`select $1::int`, "secret of Jürgen") },
+	"data":      func(b *pgx.Batch) { b.Queue(`select $1::text::int`, "secret of Jürgen") },
+	"no row":    func(b *pgx.Batch) { one(b.Queue(`update clients set status = '' where id = $1`, uuid.Nil)) },
+	"deferred":  func(b *pgx.Batch) { b.Queue(`insert into deferred values (1), (1)`) },
+	"too large": func(b *pgx.Batch) { b.Queue(`select pg_catalog.repeat('x', 2000000000)`) },
+}
+
+func TestParkAndResume(t *testing.T) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var mended atomic.Bool
+			var bad uuid.UUID
+			p := faulty(fault, &mended, &bad)
+			if name == "deferred" {
+				p.Tables += `; create table deferred (n int primary key deferrable initially deferred)`
+			}
+			w.cfg.Projectors = []*Projector{p}
+			r, _ := w.run(p)
+			w.caughtUp(r)
+			c := w.company()
+			bad = w.client(c, 1)
+			good := w.client(c, 2)
+			w.append(domain.Client, bad, client.StatusChanged{From: client.Lead, To: client.Active})
+			w.append(domain.Client, good, client.StatusChanged{From: client.Lead, To: client.Active})
+			w.append(domain.Client, bad, client.StatusChanged{From: client.Active, To: client.Inactive})
+			w.append(domain.Client, bad, client.Retagged{Added: []string{"late"}})
+			w.append(domain.Client, good, client.Retagged{Added: []string{"late"}})
+			w.caughtUp(r)
+
+			status := func(id uuid.UUID) (s string) {
+				w.scan(`select status || ' ' || array_to_string(tags, ' ') from annals_read.clients where id = $1`, id)(&s)
+				return s
+			}
+			if got := status(good); got != "active gold late vip" {
+				t.Errorf("another client is %q", got)
+			}
+			if got := status(bad); got != "lead gold vip" {
+				t.Errorf("the parked client is %q: nothing after the fault may be applied", got)
+			}
+			parked := w.parked()
+			if len(parked) != 1 || parked[0].Stream != eventlog.Stream(domain.Client, bad) || parked[0].Revision != 1 || parked[0].Attempts != 1 ||
+				parked[0].Type != "client.status_changed" || parked[0].Error == "" || strings.Contains(parked[0].Error, "Jürgen") {
+				t.Fatalf("parked %+v", parked)
+			}
+			w.verified(p) // what is parked is no difference
+
+			// Resuming without the cause being gone changes the error and nothing else.
+			out, err := Resume(t.Context(), w.cfg, p.Name)
+			if err != nil || len(out) != 1 || out[0].Err == nil {
+				t.Fatalf("resumed %+v, %v", out, err)
+			}
+			if parked := w.parked(); len(parked) != 1 || parked[0].Attempts != 2 {
+				t.Errorf("parked %+v", parked)
+			}
+			if _, err := Resume(t.Context(), w.cfg, p.Name, "client-"+good.String()); err == nil {
+				t.Error("a stream was resumed that is not parked")
+			}
+			mended.Store(true)
+			out, err = Resume(t.Context(), w.cfg, p.Name, "client-"+bad.String())
+			if err != nil || len(out) != 1 || out[0].Err != nil || out[0].Events != 3 {
+				t.Fatalf("resumed %+v, %v", out, err)
+			}
+			if got := status(bad); got != "inactive gold late vip" {
+				t.Errorf("the resumed client is %q", got)
+			}
+			// The projector, which runs all the while, takes it up again.
+			w.append(domain.Client, bad, client.StatusChanged{From: client.Inactive, To: client.Lead})
+			w.caughtUp(r)
+			if got := status(bad); got != "lead gold late vip" || len(w.parked()) != 0 {
+				t.Errorf("afterwards the client is %q, parked %v", got, w.parked())
+			}
+			w.verified(p)
+		})
+	}
+}
+
+func (w *world) parked() (all []Parked) {
+	w.t.Helper()
+	stati, err := StatusOf(w.t.Context(), w.db, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range stati {
+		all = append(all, s.Parked...)
+	}
+	return all
+}
+
+// An event that cannot be read parks its stream in every read model, live and in a build.
+func TestUndecodable(t *testing.T) {
+	w := newWorld(t)
+	c := w.company()
+	before := w.client(c, 1)
+	w.appendRaw(domain.Client, before, "client.teleported", `{}`)
+	w.append(domain.Client, before, client.StatusChanged{From: client.Lead, To: client.Active})
+	r, _ := w.run()
+	w.caughtUp(r)
+	after := w.client(c, 2)
+	w.appendRaw(domain.Client, after, "client.status_changed", `{"from":7}`)
+	w.append(domain.Client, after, client.StatusChanged{From: client.Lead, To: client.Active})
+	w.append(domain.Client, w.client(c, 3), client.StatusChanged{From: client.Lead, To: client.Active})
+	w.caughtUp(r)
+	if n := len(w.parked()); n != 2*len(All) {
+		t.Errorf("%d parked streams: %+v", n, w.parked())
+	}
+	var n int
+	w.scan(`select count(*) from annals_read.clients where status = 'active'`)(&n)
+	if n != 1 {
+		t.Errorf("%d clients are active", n)
+	}
+	w.verified()
+	out, err := Resume(t.Context(), w.cfg, "history")
+	if err != nil || len(out) != 2 || out[0].Err == nil || out[1].Err == nil {
+		t.Errorf("resumed what still cannot be read: %+v %v", out, err)
+	}
+	// Erasing a person does not wait for a parked stream.
+	w.erase(before)
+	w.erase(after)
+	w.caughtUp(r)
+	w.scan(`select count(*) from annals_read.clients where erased and first_name = ''`)(&n)
+	if n != 2 {
+		t.Errorf("%d of 2 parked clients are erased", n)
+	}
+	if err := Rebuild(t.Context(), w.cfg, "clients"); err != nil {
+		t.Fatal(err)
+	}
+	w.verified()
+}
+
+// Streams that are resumed while the projector is at work: neither loses an event
+// nor applies one twice, whichever is first.
+func TestResumeUnderLoad(t *testing.T) {
+	w := newWorld(t)
+	var mended atomic.Bool
+	var bad uuid.UUID
+	p := faulty(faults["panic"], &mended, &bad)
+	w.cfg.Projectors = []*Projector{p}
+	r, _ := w.run(p)
+	c := w.company()
+	bad = w.client(c, 1)
+	w.caughtUp(r)
+	was, is := client.Lead, client.Active
+	for round := range 10 {
+		mended.Store(false)
+		w.append(domain.Client, bad, client.StatusChanged{From: was, To: is})
+		until(t, "the stream is parked", func() bool { return len(w.parked()) == 1 })
+		mended.Store(true)
+		resumed := make(chan error, 1)
+		go func() {
+			_, err := Resume(context.WithoutCancel(t.Context()), w.cfg, p.Name)
+			resumed <- err
+		}()
+		for range 20 {
+			was, is = is, was
+			w.append(domain.Client, bad, client.StatusChanged{From: was, To: is})
+		}
+		if err := <-resumed; err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		was, is = is, was
+	}
+	w.caughtUp(r)
+	var revision eventlog.Revision
+	w.scan(`select revision from annals_read.clients`)(&revision)
+	if want := w.at["client-"+bad.String()]; revision != want || len(w.parked()) != 0 {
+		t.Errorf("revision %d, want %d; parked %v", revision, want, w.parked())
+	}
+	w.verified(p)
+}
+
+// Many failing events in one run park their streams one by one, and nothing else.
+func TestBisectKeepsPositions(t *testing.T) {
+	w := newWorld(t)
+	c := w.company()
+	for n := range 60 {
+		w.client(c, n)
+	}
+	p := *clients
+	p.Apply = func(b *pgx.Batch, r *eventlog.Record) {
+		if e, ok := r.Event.(client.Registered); ok && strings.HasSuffix(e.LastName, "3") {
+			b.Queue(`select 1/0`)
+		}
+		clients.Apply(b, r)
+	}
+	e, err := open(t.Context(), w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.pool.Close()
+	tables, err := e.create(t.Context(), &p, "clients_v1", building)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tables.db.Close()
+	run := w.everything()
+	if err := tables.apply(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	w.scan(`select count(*) from clients_v1.clients`)(&rows)
+	if rows != 54 || len(tables.parked) != 6 || tables.at != run.To {
+		t.Errorf("%d rows, %d parked, at %v of %v", rows, len(tables.parked), tables.at, run.To)
+	}
+	if err := tables.apply(t.Context(), feed.Run{From: run.From, To: run.To}); !errors.Is(err, ErrFenced) {
+		t.Errorf("from the start again: %v", err)
+	}
+}
