@@ -4,99 +4,207 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/metadata"
 )
 
-// clients hands out the current client and replaces one that has died.
+// clients hands out a client that is connected, and replaces one that has died.
+//
+// The official client connects at its first call. Where that fails it is dead for
+// good, and all callers but the first hang in it; closing it makes them panic. So
+// nobody gets a client before it has connected, one that stops working is handed
+// out no more, and it is closed when its calls have ended.
 type clients struct {
-	conf   *esdb.Configuration
-	mu     sync.Mutex
-	now    *esdb.Client
-	closed bool
+	conf    *esdb.Configuration
+	life    context.Context // ends with close
+	end     context.CancelFunc
+	mu      sync.Mutex
+	now     *connected
+	dialing *dialing
 }
 
-var errClosed = errors.New("the log has been closed")
+// connected is one client and its use. The lock of clients guards calls and retired.
+type connected struct {
+	*esdb.Client
+	calls   int
+	retired bool
+	closing sync.Once
+}
 
-func (c *clients) get() (*esdb.Client, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, errClosed
-	}
-	if c.now == nil {
-		conf := *c.conf
-		now, err := esdb.NewClient(&conf)
-		if err != nil {
-			return nil, fmt.Errorf("event store client: %w", err)
+// dialing is one attempt to connect, shared by all who wait for it.
+type dialing struct {
+	done chan struct{}
+	err  error
+}
+
+const (
+	// grace is how long a call may take to notice that its context has ended.
+	grace = 100 * time.Millisecond
+	// stuck is how long after that a call is held to hang for good.
+	stuck = 3 * time.Second
+)
+
+var (
+	errClosed = errors.New("the log has been closed")
+	errUnsent = errors.New("no connection") // nothing has left this process
+)
+
+func newClients(conf *esdb.Configuration) *clients {
+	life, end := context.WithCancel(context.Background())
+	return &clients{conf: conf, life: life, end: end}
+}
+
+// get returns a client that is connected, which the caller gives back.
+func (cs *clients) get(ctx context.Context) (*connected, error) {
+	for {
+		cs.mu.Lock()
+		if cs.life.Err() != nil {
+			cs.mu.Unlock()
+			return nil, errors.Join(errUnsent, errClosed)
 		}
-		c.now = now
+		if c := cs.now; c != nil {
+			c.calls++
+			cs.mu.Unlock()
+			return c, nil
+		}
+		d := cs.dialing
+		if d == nil {
+			d = &dialing{done: make(chan struct{})}
+			cs.dialing = d
+			go cs.dial(d)
+		}
+		cs.mu.Unlock()
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return nil, errors.Join(ErrUnavailable, errUnsent, ctx.Err())
+		}
+		if d.err != nil {
+			return nil, errors.Join(ErrUnavailable, errUnsent, d.err)
+		}
 	}
-	return c.now, nil
+}
+
+func (cs *clients) dial(d *dialing) {
+	c, err := connect(cs.conf)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	d.err, cs.dialing = err, nil
+	switch {
+	case err != nil:
+	case cs.life.Err() != nil:
+		c.close()
+		d.err = errClosed
+	default:
+		cs.now = c
+	}
+	close(d.done)
+}
+
+// connect returns once the server has said which version it is. It is bounded by
+// the connection string's gossipTimeout, for each of the servers in it.
+func connect(conf *esdb.Configuration) (c *connected, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the client panicked: %v", p)
+		}
+	}()
+	own := *conf
+	inner, err := esdb.NewClient(&own)
+	if err != nil {
+		return nil, fmt.Errorf("event store client: %w", err)
+	}
+	c = &connected{Client: inner}
+	if _, err := c.GetServerVersion(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (cs *clients) giveBack(c *connected) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c.calls--; c.retired && c.calls == 0 {
+		c.close()
+	}
 }
 
 // drop has the next call make a new client, unless somebody dropped this one
-// already. Closing it frees the callers that hang in it: they panic, in a
-// goroutine of [call] that expects it.
-func (c *clients) drop(old *esdb.Client) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.now == old {
-		c.now = nil
-		go closeClient(old)
+// already.
+func (cs *clients) drop(c *connected) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.now == c {
+		cs.now = nil
+	}
+	if c.retired {
+		return
+	}
+	if c.retired = true; c.calls == 0 {
+		c.close()
+		return
+	}
+	time.AfterFunc(stuck, c.close) // whoever still hangs in it panics, where call expects it
+}
+
+func (cs *clients) close() {
+	cs.mu.Lock()
+	cs.end()
+	c := cs.now
+	cs.mu.Unlock()
+	if c != nil {
+		cs.drop(c)
 	}
 }
 
-func (c *clients) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed = true; c.now != nil {
-		go closeClient(c.now)
-		c.now = nil
-	}
+func (c *connected) close() {
+	c.closing.Do(func() {
+		defer func() { _ = recover() }()
+		_ = c.Close()
+	})
 }
 
-func closeClient(c *esdb.Client) {
-	defer func() { _ = recover() }()
-	_ = c.Close()
-}
-
-// call runs f with the current client, and returns when ctx ends whether or not
-// f does: inside the client a caller can hang for good. A client that fails to
-// connect or does not answer is dropped.
+// call runs f with a client, and returns when ctx ends whether or not f does. A
+// client that has lost its server, or keeps f hanging, is dropped.
 func call[T any](ctx context.Context, cs *clients, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	type outcome struct {
 		v   T
 		err error
 	}
 	var none T
-	c, err := cs.get()
+	c, err := cs.get(ctx)
 	if err != nil {
 		return none, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(cs.life, cancel)() //nolint:contextcheck // ends with whichever ends first
+	if cs.conf.NodePreference == esdb.NodePreferenceLeader {
+		// The client means to send this, and does not: after an election a former
+		// leader would go on answering reads.
+		ctx = metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
+	}
 	done := make(chan outcome, 1)
 	go func() {
+		defer cs.giveBack(c)
 		var o outcome
 		defer func() {
 			if p := recover(); p != nil {
 				o.err = fmt.Errorf("%w: the client panicked: %v", ErrUnavailable, p)
 			}
+			if broken(o.err) {
+				cs.drop(c)
+			}
 			done <- o
 		}()
-		o.v, o.err = f(ctx, c)
+		o.v, o.err = f(ctx, c.Client)
 	}()
 	select {
 	case o := <-done:
-		if broken(o.err) {
-			cs.drop(c)
-		}
 		return o.v, o.err
 	case <-ctx.Done():
 	}
@@ -104,73 +212,18 @@ func call[T any](ctx context.Context, cs *clients, f func(context.Context, *esdb
 	case o := <-done:
 		return o.v, o.err
 	case <-time.After(grace):
-		cs.drop(c)
-		return none, errors.Join(ErrUnknown, ctx.Err())
 	}
-}
-
-// grace is how long a call may take to notice that its context has ended.
-const grace = 100 * time.Millisecond
-
-// broken says whether after err the client is of no more use.
-func broken(err error) bool {
-	if err == nil {
-		return false
-	}
-	e, ok := errors.AsType[*esdb.Error](err)
-	if ok && (e.Code() == esdb.ErrorCodeConnectionClosed || e.Code() == esdb.ErrorUnavailable) {
-		return true
-	}
-	return errors.Is(classify(err), ErrUnavailable)
-}
-
-// classify brings the client's errors into ours. The client wraps some errors in
-// its own type, some in none, and maps several codes to one: the gRPC status
-// below is what counts.
-func classify(err error) error {
-	for _, ours := range []error{ErrConflict, ErrUnavailable, ErrUnknown, ErrErased, ErrDeleted, ErrTooLarge} {
-		if errors.Is(err, ours) {
-			return err
+	time.AfterFunc(stuck, func() {
+		select {
+		case <-done:
+		default:
+			cs.drop(c)
 		}
-	}
-	if e, ok := errors.AsType[*esdb.Error](err); ok {
-		switch e.Code() {
-		case esdb.ErrorCodeWrongExpectedVersion:
-			return errors.Join(ErrConflict, err)
-		case esdb.ErrorCodeStreamDeleted:
-			return errors.Join(ErrDeleted, err)
-		case esdb.ErrorCodeConnectionClosed, esdb.ErrorUnavailable, esdb.ErrorCodeNotLeader:
-			return errors.Join(ErrUnavailable, err)
-		case esdb.ErrorCodeDeadlineExceeded:
-			return errors.Join(ErrUnknown, err)
-		}
-	}
-	switch s, _ := status.FromError(unwrapAll(err)); s.Code() {
-	case codes.Unavailable:
-		return errors.Join(ErrUnavailable, err)
-	case codes.Aborted, codes.DeadlineExceeded, codes.Canceled:
-		return errors.Join(ErrUnknown, err)
-	case codes.InvalidArgument, codes.ResourceExhausted:
-		return errors.Join(ErrTooLarge, err)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return errors.Join(ErrUnknown, err) // EOF: the server ended the call while the client was sending
-	}
-	return err
+	})
+	return none, errors.Join(ErrUnknown, ctx.Err())
 }
 
-// unwrapAll finds the error with a gRPC status in err's tree. The client's own
-// error type hides it from errors.As on some paths.
-func unwrapAll(err error) error {
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if _, ok := e.(interface{ GRPCStatus() *status.Status }); ok {
-			return e
-		}
-	}
-	return err
-}
-
-// pause is how long to wait before trying again: 0, then 10 ms doubling to 500.
+// pause is how long to wait before trying again: 5 ms, then 10 doubling to 500.
 type pause time.Duration
 
 func (p pause) next() pause {
@@ -179,12 +232,9 @@ func (p pause) next() pause {
 
 // sleep says whether ctx still lasts afterwards.
 func (p pause) sleep(ctx context.Context) bool {
-	if p == 0 {
-		p = pause(5 * time.Millisecond)
-	}
 	select {
-	case <-time.After(time.Duration(p)):
-		return true
+	case <-time.After(time.Duration(max(p, pause(5*time.Millisecond)))):
+		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -20,16 +21,6 @@ import (
 
 	"annals/domain"
 	"annals/eventschema"
-)
-
-// What a caller may want to tell apart.
-var (
-	ErrConflict    = errors.New("the stream is not at the expected revision")
-	ErrUnavailable = errors.New("the log cannot be reached")
-	ErrUnknown     = errors.New("the log did not say in time whether it wrote") // retry with the same command
-	ErrErased      = errors.New("the person has been erased")
-	ErrDeleted     = errors.New("the stream has been deleted")
-	ErrTooLarge    = errors.New("the events are larger than the log takes at once")
 )
 
 // Position orders all events of the log. The zero Position is before the first.
@@ -100,7 +91,7 @@ type Config struct {
 	ConnectionString string // esdb://…
 	Master           eventschema.Master
 	Logger           *slog.Logger
-	WriteTimeout     time.Duration // how long an append may take in all; 10 s if zero
+	WriteTimeout     time.Duration // how long an append, or the read of a page, may take in all; 10 s if zero
 }
 
 // Log is a connection to one node or cluster. It is safe for concurrent use.
@@ -108,12 +99,13 @@ type Log struct {
 	clients *clients
 	keys    *keyring
 	timeout time.Duration
+	idle    time.Duration // see [Log.Subscribe]
 	logger  *slog.Logger
 }
 
 // Open returns a Log. It does not connect yet.
 func Open(cfg Config) (*Log, error) {
-	l := &Log{timeout: cmp.Or(cfg.WriteTimeout, 10*time.Second), logger: cfg.Logger}
+	l := &Log{timeout: cmp.Or(cfg.WriteTimeout, 10*time.Second), idle: idle, logger: cfg.Logger}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)
 	}
@@ -124,10 +116,10 @@ func Open(cfg Config) (*Log, error) {
 	// A client that fails to connect is dead for good, and until it knows so its
 	// callers hang. One attempt, then a new client, keeps that short.
 	conf.MaxDiscoverAttempts, conf.DiscoveryInterval = 1, 50
-	conf.Logger = func(level esdb.LogLevel, format string, args ...interface{}) {
-		l.logger.Debug("event store client", "level", string(level), "message", fmt.Sprintf(format, args...))
+	conf.Logger = func(level esdb.LogLevel, format string, args ...any) {
+		l.logger.Debug("event store client", "level", level, "message", fmt.Sprintf(format, args...))
 	}
-	l.clients = &clients{conf: conf}
+	l.clients = newClients(conf)
 	l.keys = newKeyring(l, cfg.Master)
 	return l, nil
 }
@@ -149,6 +141,8 @@ func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain
 	if err != nil {
 		return Result{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
 	var key *eventschema.DataKey
 	if eventschema.HasKey(ref.Category) {
 		if key, err = l.keys.ensure(ctx, ref.ID, m, last == NoStream); err != nil {
@@ -161,16 +155,10 @@ func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain
 	m.Fingerprint = key.MAC(m.Request)
 	batch := make([]esdb.EventData, len(events))
 	for i, e := range events {
-		name, v, data, err := eventschema.Encode(e, stream, key)
-		if err != nil {
-			return Result{}, err
-		}
-		md, err := eventschema.EncodeMetadata(m, v)
-		if err != nil {
-			return Result{}, err
-		}
 		id := uuid.NewSHA1(m.Command, fmt.Appendf(nil, "%s\n%d", stream, i))
-		batch[i] = esdb.EventData{EventID: id, EventType: name, ContentType: esdb.ContentTypeJson, Data: data, Metadata: md}
+		if batch[i], err = encode(stream, id, m, e, key); err != nil {
+			return Result{}, err
+		}
 	}
 	res, err := l.append(ctx, stream, last, batch)
 	if err != nil {
@@ -179,27 +167,53 @@ func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain
 	return res, nil
 }
 
+func encode(stream string, id uuid.UUID, m domain.Meta, e any, key *eventschema.DataKey) (esdb.EventData, error) {
+	name, v, data, err := eventschema.Encode(e, stream, key)
+	if err != nil {
+		return esdb.EventData{}, err
+	}
+	md, err := eventschema.EncodeMetadata(m, v)
+	if err != nil {
+		return esdb.EventData{}, err
+	}
+	return esdb.EventData{EventID: id, EventType: name, ContentType: esdb.ContentTypeJson, Data: data, Metadata: md}, nil
+}
+
+// most is how large an append may be, which is what servers allow unless told
+// otherwise. Theirs is not to be relied on: a server that refuses while the client
+// is still sending looks like one that was lost.
+const most = 1 << 20
+
 // append repeats until the outcome is known: the same ids at the same expected
 // revision are written once, however often they arrive.
 func (l *Log) append(ctx context.Context, stream string, last Revision, batch []esdb.EventData) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
+	size := 0
+	for _, e := range batch {
+		size += len(e.Data) + len(e.Metadata) + 2*len(e.EventType)
+	}
+	if size > most {
+		return Result{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, size, most)
+	}
 	var expected esdb.ExpectedRevision = esdb.NoStream{}
 	if last != NoStream {
-		expected = esdb.Revision(uint64(last))
+		expected = esdb.Revision(uint64(last)) //nolint:gosec // not negative
 	}
+	doubt := ErrUnavailable // what there is to say if it never succeeds
 	for wait := pause(0); ; wait = wait.next() {
 		res, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 			return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: expected}, batch...)
 		})
 		if err == nil {
-			return Result{Revision(res.NextExpectedVersion), Position{res.CommitPosition, res.PreparePosition}}, nil
+			return Result{Revision(res.NextExpectedVersion), Position{res.CommitPosition, res.PreparePosition}}, nil //nolint:gosec // servers count to 2^63-1
 		}
-		if err = classify(err); !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown) {
+		if err = classify(err); !transient(err) && !errors.Is(err, errUnsent) {
 			return Result{}, err
 		}
-		if !wait.sleep(ctx) {
-			return Result{}, errors.Join(ErrUnknown, err)
+		if !errors.Is(err, errUnsent) {
+			doubt = ErrUnknown
+		}
+		if errors.Is(err, errClosed) || !wait.sleep(ctx) {
+			return Result{}, errors.Join(doubt, err)
 		}
 	}
 }
@@ -219,26 +233,41 @@ func (l *Log) Fingerprint(ctx context.Context, stream string, request []byte) (s
 	return key.MAC(request), nil
 }
 
-// Head is the position of the last event in the whole log.
+// Head is the position of the last event in the whole log, zero if there is none.
 func (l *Log) Head(ctx context.Context) (Position, error) {
-	for wait := pause(0); ; wait = wait.next() {
-		head, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) (Position, error) {
-			rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
-			if err != nil {
-				return Position{}, err
-			}
-			defer rs.Close()
-			e, err := rs.Recv()
-			if err != nil {
-				return Position{}, err
-			}
-			return Position(e.OriginalEvent().Position), nil
-		})
-		if err == nil {
-			return head, nil
+	head, err := retry(ctx, l, func(ctx context.Context, c *esdb.Client) (Position, error) {
+		rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
+		if err != nil {
+			return Position{}, err
 		}
-		if err = classify(err); !errors.Is(err, ErrUnavailable) || !wait.sleep(ctx) {
-			return Position{}, fmt.Errorf("head of the log: %w", err)
+		defer rs.Close()
+		e, err := rs.Recv()
+		if errors.Is(err, io.EOF) {
+			return Position{}, nil
+		}
+		if err != nil {
+			return Position{}, err
+		}
+		return Position(e.OriginalEvent().Position), nil
+	})
+	if err != nil {
+		return Position{}, fmt.Errorf("head of the log: %w", err)
+	}
+	return head, nil
+}
+
+// retry repeats a read while the log cannot be reached, for as long as ctx and the
+// timeout last.
+func retry[T any](ctx context.Context, l *Log, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	for wait := pause(0); ; wait = wait.next() {
+		v, err := call(ctx, l.clients, f)
+		if err == nil {
+			return v, nil
+		}
+		if err = classify(err); !transient(err) || !wait.sleep(ctx) {
+			return v, unread(err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
 
@@ -19,6 +21,7 @@ type keyring struct {
 	log    *Log
 	master eventschema.Master
 	cache  *lru.Cache[domain.ID, eventschema.DataKey]
+	gone   *lru.Cache[domain.ID, struct{}] // destroyed for good, whatever a slow reader may bring yet
 	flight singleflight.Group
 }
 
@@ -28,10 +31,11 @@ const keysCached = 1 << 20
 
 func newKeyring(l *Log, master eventschema.Master) *keyring {
 	cache, err := lru.New[domain.ID, eventschema.DataKey](keysCached)
-	if err != nil {
-		panic(err) // the size is positive
+	gone, err2 := lru.New[domain.ID, struct{}](keysCached / 16)
+	if err != nil || err2 != nil {
+		panic(errors.Join(err, err2)) // the sizes are positive
 	}
-	return &keyring{log: l, master: master, cache: cache}
+	return &keyring{log: l, master: master, cache: cache, gone: gone}
 }
 
 // find returns the key of an aggregate, or nil if it has none (any more).
@@ -39,26 +43,35 @@ func (k *keyring) find(ctx context.Context, id domain.ID) (*eventschema.DataKey,
 	if key, ok := k.cache.Get(id); ok {
 		return &key, nil
 	}
-	found, err, _ := k.flight.Do(id.String(), func() (any, error) {
-		for e, err := range k.log.raw(context.WithoutCancel(ctx), Stream(eventschema.Key, id), 0) {
-			if errors.Is(err, ErrDeleted) {
-				return (*eventschema.DataKey)(nil), nil
-			}
-			if err != nil {
-				return nil, fmt.Errorf("data key of %s: %w", id, err)
-			}
-			if rec := k.log.decode(ctx, e); rec.Err != nil {
-				return nil, rec.Err
-			} else if created, ok := rec.Event.(eventschema.KeyCreated); ok {
-				return k.unwrap(ctx, id, created)
-			}
-		}
-		return (*eventschema.DataKey)(nil), nil
+	found := k.flight.DoChan(id.String(), func() (any, error) { // for all who wait, so bounded by none of them
+		return k.read(context.WithoutCancel(ctx), id)
 	})
-	if err != nil {
-		return nil, err
+	select {
+	case f := <-found:
+		if f.Err != nil {
+			return nil, fmt.Errorf("data key of %s: %w", id, f.Err)
+		}
+		return f.Val.(*eventschema.DataKey), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("data key of %s: %w: %w", id, ErrUnavailable, ctx.Err())
 	}
-	return found.(*eventschema.DataKey), nil
+}
+
+func (k *keyring) read(ctx context.Context, id domain.ID) (*eventschema.DataKey, error) {
+	for e, err := range k.log.raw(ctx, Stream(eventschema.Key, id), 0) {
+		if errors.Is(err, ErrDeleted) {
+			return nil, nil // no key is an answer
+		}
+		if err != nil {
+			return nil, err
+		}
+		if rec := k.log.decode(ctx, e); rec.Err != nil {
+			return nil, rec.Err
+		} else if created, ok := rec.Event.(eventschema.KeyCreated); ok {
+			return k.unwrap(ctx, id, created)
+		}
+	}
+	return nil, nil
 }
 
 // ensure is find for a writer: with create, a key that does not exist is made,
@@ -76,18 +89,24 @@ func (k *keyring) ensure(ctx context.Context, id domain.ID, m domain.Meta, creat
 	if err != nil {
 		return nil, fmt.Errorf("wrap data key: %w", err)
 	}
-	_, err = k.log.Append(ctx, Stream(eventschema.Key, id), NoStream, m, eventschema.KeyCreated{Master: k.master.ID(), Wrapped: wrapped})
+	stream := Stream(eventschema.Key, id)
+	// The event's id is random, unlike those of a command: a later attempt at the
+	// same command brings another key, which must not pass for this one.
+	e, err := encode(stream, uuid.New(), m, eventschema.KeyCreated{Master: k.master.ID(), Wrapped: wrapped}, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = k.log.append(ctx, stream, NoStream, []esdb.EventData{e})
 	switch {
 	case err == nil:
-		// Not simply key: an append repeated under the same ids answers as the
-		// first did, and the first may have been made with another key.
-		return k.find(ctx, id)
+		k.keep(id, key)
+		return key, nil
 	case errors.Is(err, ErrConflict):
-		return k.find(ctx, id) // an earlier attempt made it
+		return k.find(ctx, id) // an earlier attempt, or somebody else, made it
 	case errors.Is(err, ErrDeleted):
 		return nil, ErrErased
 	}
-	return nil, err
+	return nil, fmt.Errorf("data key of %s: %w", id, err)
 }
 
 // learn keeps a key that came by in the log.
@@ -102,9 +121,19 @@ func (k *keyring) unwrap(ctx context.Context, id domain.ID, e eventschema.KeyCre
 	if err != nil {
 		return nil, err
 	}
-	k.cache.Add(id, *key)
+	k.keep(id, key)
 	return key, nil
 }
 
+func (k *keyring) keep(id domain.ID, key *eventschema.DataKey) {
+	k.cache.Add(id, *key)
+	if k.gone.Contains(id) { // looked at after adding, as forget removes after noting
+		k.cache.Remove(id)
+	}
+}
+
 // forget drops a key whose stream has been deleted.
-func (k *keyring) forget(id domain.ID) { k.cache.Remove(id) }
+func (k *keyring) forget(id domain.ID) {
+	k.gone.Add(id, struct{}{})
+	k.cache.Remove(id)
+}

@@ -49,7 +49,7 @@ func (l *Log) raw(ctx context.Context, stream string, from Revision) iter.Seq2[*
 				return
 			}
 			for _, e := range events {
-				next = Revision(e.EventNumber) + 1
+				next = Revision(e.EventNumber) + 1 //nolint:gosec // servers count to 2^63-1
 				if !yield(e, nil) {
 					return
 				}
@@ -62,46 +62,38 @@ func (l *Log) raw(ctx context.Context, stream string, from Revision) iter.Seq2[*
 }
 
 func (l *Log) readPage(ctx context.Context, stream string, from Revision) ([]*esdb.RecordedEvent, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
-	for wait := pause(0); ; wait = wait.next() {
-		events, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) ([]*esdb.RecordedEvent, error) {
-			rs, err := c.ReadStream(ctx, stream, esdb.ReadStreamOptions{From: esdb.Revision(uint64(from))}, page)
+	return retry(ctx, l, func(ctx context.Context, c *esdb.Client) ([]*esdb.RecordedEvent, error) {
+		opts := esdb.ReadStreamOptions{From: esdb.Revision(uint64(from))} //nolint:gosec // not negative
+		rs, err := c.ReadStream(ctx, stream, opts, page)
+		if err != nil {
+			return nil, err
+		}
+		defer rs.Close()
+		var events []*esdb.RecordedEvent
+		for {
+			e, err := rs.Recv()
+			if errors.Is(err, io.EOF) || absent(err) {
+				return events, nil
+			}
 			if err != nil {
 				return nil, err
 			}
-			defer rs.Close()
-			var events []*esdb.RecordedEvent
-			for {
-				e, err := rs.Recv()
-				if errors.Is(err, io.EOF) {
-					return events, nil
-				}
-				if err != nil {
-					return nil, err
-				}
-				events = append(events, e.OriginalEvent())
-			}
-		})
-		if err == nil {
-			return events, nil
+			events = append(events, e.OriginalEvent())
 		}
-		if e, ok := errors.AsType[*esdb.Error](err); ok && e.Code() == esdb.ErrorCodeResourceNotFound {
-			return nil, nil
-		}
-		err = classify(err)
-		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknown) || !wait.sleep(ctx) {
-			return nil, err
-		}
+	})
+}
+
+// record is what an event tells without being decoded.
+func record(e *esdb.RecordedEvent) Record {
+	return Record{
+		Stream: e.StreamID, Revision: Revision(e.EventNumber), Position: Position(e.Position), //nolint:gosec // servers count to 2^63-1
+		ID: e.EventID, Type: e.EventType,
 	}
 }
 
 // decode never fails: what is wrong with the event is in the record.
 func (l *Log) decode(ctx context.Context, e *esdb.RecordedEvent) Record {
-	rec := Record{
-		Stream: e.StreamID, Revision: Revision(e.EventNumber), Position: Position(e.Position),
-		ID: e.EventID, Type: e.EventType,
-	}
+	rec := record(e)
 	fail := func(err error) Record {
 		rec.Err = fmt.Errorf("event %d of %s: %w", rec.Revision, rec.Stream, err)
 		return rec

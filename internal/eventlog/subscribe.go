@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/metadata"
 
 	"annals/domain"
 	"annals/eventschema"
@@ -24,6 +27,9 @@ type Item struct {
 // log's head: a change of leader can end one without a word.
 const idle = 30 * time.Second
 
+// buffer is how many events are received ahead of their consumer.
+const buffer = 256
+
 // Subscribe follows the log from after a position: every record of an aggregate,
 // in order, without gap or repetition, as it is committed. It ends with an error
 // when the connection is lost; the caller subscribes again from where it got to.
@@ -31,18 +37,18 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 	return func(yield func(Item, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		raw, err := l.follow(ctx, after)
+		sub, err := l.follow(ctx, after)
 		if err != nil {
 			yield(Item{}, fmt.Errorf("subscribe after %s: %w", after, err))
 			return
 		}
 		last := after
-		watch := time.NewTimer(idle)
+		watch := time.NewTimer(l.idle)
 		defer watch.Stop()
 		for {
 			select {
-			case ev := <-raw:
-				watch.Reset(idle)
+			case ev := <-sub.events:
+				watch.Reset(l.idle)
 				item, ok, err := l.item(ctx, ev, last)
 				if err != nil {
 					yield(Item{}, fmt.Errorf("subscription at %s: %w", last, err))
@@ -52,9 +58,9 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 					return
 				}
 			case <-watch.C:
-				watch.Reset(idle)
-				if head, err := l.Head(ctx); err != nil || head.Compare(last) > 0 {
-					yield(Item{}, fmt.Errorf("subscription at %s: silent for %v, and the log is at %s: %w", last, idle, head, ErrUnavailable))
+				watch.Reset(l.idle)
+				if sub, err = l.check(ctx, sub, last); err != nil {
+					yield(Item{}, fmt.Errorf("subscription at %s, silent for %v: %w", last, l.idle, err))
 					return
 				}
 			case <-ctx.Done():
@@ -65,6 +71,18 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 	}
 }
 
+// check answers for a silent subscription: with itself if nothing has happened in
+// the log, otherwise with a new one. It may well have been in order, since what
+// others write into the log passes it by.
+func (l *Log) check(ctx context.Context, sub following, last Position) (following, error) {
+	head, err := l.Head(ctx)
+	if err != nil || head.Compare(last) <= 0 || len(sub.events) > 0 {
+		return sub, err
+	}
+	sub.stop()
+	return l.follow(ctx, last)
+}
+
 // item turns what the client delivers into an Item; ok is false for what only
 // matters in here.
 func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Position) (item Item, ok bool, err error) {
@@ -72,32 +90,16 @@ func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Positio
 	switch {
 	case ev.EventAppeared != nil:
 		e := ev.EventAppeared.OriginalEvent()
-		item.Position = Position(e.Position)
-		ref, err := parseStream(e.StreamID)
-		if err == nil && ref.Category == eventschema.Key && e.EventType == "$streamDeleted" {
-			l.keys.forget(ref.ID)
-			item.Record = &Record{
-				Stream: e.StreamID, Revision: Revision(e.EventNumber), Position: item.Position,
-				ID: e.EventID, Type: e.EventType, Event: eventschema.KeyDestroyed{},
-				Meta: domain.Meta{At: e.CreatedDate.UTC().Truncate(time.Microsecond)},
-			}
+		if item.Position = Position(e.Position); item.Position.Compare(last) <= 0 {
+			return item, false, fmt.Errorf("%w: it delivered %s after %s", ErrUnavailable, item.Position, last)
+		}
+		item.Record, err = l.delivered(ctx, e)
+		return item, err == nil, err
+	case ev.CheckPointReached != nil:
+		if p := Position(*ev.CheckPointReached); p.Compare(last) > 0 && p.Commit <= math.MaxInt64 {
+			item.Position = p
 			return item, true, nil
 		}
-		if e.EventType[0] == '$' {
-			return item, true, nil // the log's own: nothing happened to an aggregate
-		}
-		rec := l.decode(ctx, e)
-		if rec.Err != nil && ctx.Err() != nil {
-			return item, false, ctx.Err()
-		}
-		if errors.Is(rec.Err, ErrUnavailable) || errors.Is(rec.Err, ErrUnknown) {
-			return item, false, rec.Err // the key could not be had: not the event's fault
-		}
-		item.Record = &rec
-		return item, true, nil
-	case ev.CheckPointReached != nil:
-		item.Position = Position(*ev.CheckPointReached)
-		return item, true, nil
 	case ev.CaughtUp != nil:
 		item.Live = true
 		return item, true, nil
@@ -107,9 +109,38 @@ func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Positio
 	return item, false, nil
 }
 
+// delivered is the record of an event, or none for one of the log's own.
+func (l *Log) delivered(ctx context.Context, e *esdb.RecordedEvent) (*Record, error) {
+	if strings.HasPrefix(e.EventType, "$") {
+		ref, err := parseStream(e.StreamID)
+		if err != nil || ref.Category != eventschema.Key || e.EventType != "$streamDeleted" {
+			return nil, nil //nolint:nilerr // nothing happened to an aggregate
+		}
+		l.keys.forget(ref.ID)
+		rec := record(e)
+		rec.Event = eventschema.KeyDestroyed{}
+		rec.Meta = domain.Meta{At: e.CreatedDate.UTC().Truncate(time.Microsecond)}
+		return &rec, nil
+	}
+	rec := l.decode(ctx, e)
+	if rec.Err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if transient(rec.Err) {
+		return nil, rec.Err // the key could not be had: not the event's fault
+	}
+	return &rec, nil
+}
+
+// following is a subscription under way.
+type following struct {
+	events <-chan *esdb.SubscriptionEvent
+	stop   context.CancelFunc
+}
+
 // follow starts a subscription and the goroutine that receives from it, which
-// ends with ctx.
-func (l *Log) follow(ctx context.Context, after Position) (<-chan *esdb.SubscriptionEvent, error) {
+// ends with ctx, or when it is stopped.
+func (l *Log) follow(ctx context.Context, after Position) (following, error) {
 	prefixes := eventschema.Categories()
 	for i := range prefixes {
 		prefixes[i] += "-"
@@ -123,18 +154,25 @@ func (l *Log) follow(ctx context.Context, after Position) (<-chan *esdb.Subscrip
 	if after == (Position{}) {
 		opts.From = esdb.Start{}
 	}
-	// The subscription lives in ctx, beyond the call that starts it.
-	sub, err := call(ctx, l.clients, func(_ context.Context, c *esdb.Client) (*esdb.Subscription, error) {
-		return c.SubscribeToAll(ctx, opts)
+	ctx, stop := context.WithCancel(ctx)
+	starting, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	sub, err := call(starting, l.clients, func(call context.Context, c *esdb.Client) (*esdb.Subscription, error) {
+		// The subscription lives on after the call that starts it, and takes along
+		// what the call was given to send.
+		md, _ := metadata.FromOutgoingContext(call)
+		return c.SubscribeToAll(metadata.NewOutgoingContext(ctx, md), opts)
 	})
 	if err != nil {
-		return nil, classify(err)
+		stop()
+		return following{}, unread(classify(err))
 	}
-	out := make(chan *esdb.SubscriptionEvent, 1024)
+	out := make(chan *esdb.SubscriptionEvent, buffer)
 	go func() {
+		defer stop()
 		defer func() { _ = sub.Close() }()
 		for {
-			ev := sub.Recv()
+			ev := receive(sub)
 			select {
 			case out <- ev:
 			case <-ctx.Done():
@@ -145,5 +183,15 @@ func (l *Log) follow(ctx context.Context, after Position) (<-chan *esdb.Subscrip
 			}
 		}
 	}()
-	return out, nil
+	return following{out, stop}, nil
+}
+
+// receive is the next event of a subscription; a panic of the client ends it.
+func receive(sub *esdb.Subscription) (ev *esdb.SubscriptionEvent) {
+	defer func() {
+		if p := recover(); p != nil {
+			ev = &esdb.SubscriptionEvent{SubscriptionDropped: &esdb.SubscriptionDropped{Error: fmt.Errorf("the client panicked: %v", p)}}
+		}
+	}()
+	return sub.Recv()
 }

@@ -1,0 +1,425 @@
+package eventlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"annals/domain"
+	"annals/domain/client"
+	"annals/domain/desk"
+	"annals/eventschema"
+	"annals/internal/esnode/esnodetest"
+	"annals/internal/postgres/pgtest"
+)
+
+func TestAppendAndRead(t *testing.T) {
+	l := openLog(t, esnodetest.Start(t))
+	id := uuid.New()
+	stream := Stream(domain.Client, id)
+	m := by()
+	m.IP, m.Request = "127.0.0.1", []byte("what was asked")
+	first, err := l.Append(t.Context(), stream, NoStream, m, kim(), client.Retagged{Added: []string{"vip"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := mustAppend(t, l, stream, first.Revision, client.Deactivated{Reason: "moved away"})
+	if first.Revision != 1 || second.Revision != 2 || second.Position.Compare(first.Position) <= 0 {
+		t.Errorf("results %+v, %+v", first, second)
+	}
+	got := all(t, l, stream)
+	if len(got) != 3 {
+		t.Fatalf("%d records", len(got))
+	}
+	want := []any{kim(), client.Retagged{Added: []string{"vip"}}, client.Deactivated{Reason: "moved away"}}
+	for i, rec := range got {
+		if diff := cmp.Diff(want[i], rec.Event); diff != "" || rec.Erased != nil || rec.Err != nil {
+			t.Errorf("event %d: erased %v, %v\n%s", i, rec.Erased, rec.Err, diff)
+		}
+		if rec.Stream != stream || rec.Revision != Revision(i) || rec.Schema != 1 || rec.ID == uuid.Nil || rec.Type != eventschema.Name(want[i]) {
+			t.Errorf("record %+v", rec)
+		}
+		if ref, err := rec.Ref(); err != nil || ref.ID != id || ref.Category != domain.Client {
+			t.Errorf("ref %v, %v", ref, err)
+		}
+		if i > 0 && rec.Position.Compare(got[i-1].Position) <= 0 {
+			t.Errorf("position %v after %v", rec.Position, got[i-1].Position)
+		}
+	}
+	if got[1].Position != first.Position || got[2].Position != second.Position {
+		t.Error("a result's position is that of its last event")
+	}
+	fingerprint, err := l.Fingerprint(t.Context(), stream, m.Request)
+	m.Request, m.Fingerprint = nil, fingerprint
+	if diff := cmp.Diff(m, got[0].Meta); err != nil || fingerprint == "" || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if head, err := l.Head(t.Context()); err != nil || head != second.Position {
+		t.Errorf("head %v, %v, want %v", head, err, second.Position)
+	}
+	var tail []Revision
+	for rec, err := range l.Read(t.Context(), stream, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		tail = append(tail, rec.Revision)
+	}
+	if fmt.Sprint(tail) != "[1 2]" {
+		t.Errorf("from revision 1: %v", tail)
+	}
+	if none := all(t, l, Stream(domain.Client, uuid.New())); none != nil {
+		t.Errorf("a stream that is not there: %v", none)
+	}
+	for rec, err := range l.Read(t.Context(), stream, 0) {
+		if err != nil || rec.Revision > 0 {
+			t.Fatalf("after the reader has left: %v, %v", rec, err)
+		}
+		break
+	}
+}
+
+func TestLongStream(t *testing.T) {
+	l := openLog(t, esnodetest.Start(t))
+	stream := Stream(domain.Client, uuid.New())
+	last := mustAppend(t, l, stream, NoStream, kim()).Revision
+	for range 4 {
+		batch := make([]any, page/3)
+		for i := range batch {
+			batch[i] = client.StatusChanged{From: client.Lead, To: client.Active}
+		}
+		last = mustAppend(t, l, stream, last, batch...).Revision
+	}
+	got := all(t, l, stream)
+	if len(got) != int(last)+1 || len(got) <= page {
+		t.Fatalf("%d records, last is %d", len(got), last)
+	}
+	for i, rec := range got {
+		if rec.Revision != Revision(i) {
+			t.Fatalf("record %d has revision %d", i, rec.Revision)
+		}
+	}
+}
+
+func TestConflict(t *testing.T) {
+	l := openLog(t, esnodetest.Start(t))
+	stream := Stream(domain.Desk, uuid.New())
+	if _, err := l.Append(t.Context(), stream, 0, by(), north); !errors.Is(err, ErrConflict) {
+		t.Errorf("after what is not there: %v", err)
+	}
+	mustAppend(t, l, stream, NoStream, north)
+	for _, last := range []Revision{NoStream, 1, 7} {
+		if _, err := l.Append(t.Context(), stream, last, by(), north); !errors.Is(err, ErrConflict) {
+			t.Errorf("after %d: %v", last, err)
+		}
+	}
+	// Of many at once one wins, whichever.
+	var won, lost int
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			_, err := l.Append(t.Context(), stream, 0, by(), north)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				won++
+			case errors.Is(err, ErrConflict):
+				lost++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won != 1 || lost != 7 || len(all(t, l, stream)) != 2 {
+		t.Errorf("%d won, %d lost, %d events", won, lost, len(all(t, l, stream)))
+	}
+}
+
+func TestSameCommandAgain(t *testing.T) {
+	connection := esnodetest.Start(t)
+	l, other := openLog(t, connection), openLog(t, connection)
+	stream, m := Stream(domain.Client, uuid.New()), by()
+	first, err := l.Append(t.Context(), stream, NoStream, m, kim(), client.Retagged{Added: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, stream, first.Revision, client.Deactivated{Reason: "x"}) // what came later does not matter
+	for _, l := range []*Log{l, other} {
+		if again, err := l.Append(t.Context(), stream, NoStream, m, kim(), client.Retagged{Added: []string{"a"}}); err != nil || again != first {
+			t.Errorf("again: %+v, %v, want %+v", again, err, first)
+		}
+	}
+	if n := len(all(t, l, stream)); n != 3 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	l := openLog(t, esnodetest.Start(t))
+	stream := Stream(domain.Client, uuid.New())
+	if _, err := l.Append(t.Context(), "client", NoStream, by(), kim()); err == nil {
+		t.Error("a stream that is not named after an aggregate is taken")
+	}
+	if _, err := l.Append(t.Context(), stream, NoStream, by(), "no event"); !errors.Is(err, eventschema.ErrUnknown) {
+		t.Errorf("what is no event: %v", err)
+	}
+	large := desk.Created{ProjectID: uuid.UUID{1}, Name: strings.Repeat("x", most)}
+	if _, err := l.Append(t.Context(), Stream(domain.Desk, uuid.New()), NoStream, by(), large); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than fits: %v", err)
+	}
+	almost := desk.Created{ProjectID: uuid.UUID{1}, Name: strings.Repeat("x", most-1000)}
+	mustAppend(t, l, Stream(domain.Desk, uuid.New()), NoStream, almost)
+}
+
+// TestOneKey: however many writers meet over a new client, there is one key, and
+// all of them can read what is stored.
+func TestOneKey(t *testing.T) {
+	connection := esnodetest.Start(t)
+	logs := make([]*Log, 4)
+	for i := range logs {
+		logs[i] = openLog(t, connection)
+	}
+	for range 5 {
+		id := uuid.New()
+		stream := Stream(domain.Client, id)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won := 0
+		for i := range 12 {
+			wg.Go(func() {
+				_, err := logs[i%len(logs)].Append(t.Context(), stream, NoStream, by(), kim())
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					won++
+				} else if !errors.Is(err, ErrConflict) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won != 1 {
+			t.Errorf("%d registered the same client", won)
+		}
+		for _, l := range append(logs, openLog(t, connection)) {
+			if keys := all(t, l, Stream(eventschema.Key, id)); len(keys) != 1 {
+				t.Errorf("%d keys", len(keys))
+			}
+			if got := all(t, l, stream); len(got) != 1 || got[0].Event.(client.Registered).Email != kim().Email {
+				t.Errorf("read as %+v", got)
+			}
+		}
+	}
+}
+
+// TestKeyOfAnEarlierAttempt: a command that made a key and died is sent again, to
+// another process.
+func TestKeyOfAnEarlierAttempt(t *testing.T) {
+	connection := esnodetest.Start(t)
+	died, l := openLog(t, connection), openLog(t, connection)
+	id, m := uuid.New(), by()
+	made, err := died.keys.ensure(t.Context(), id, m, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), Stream(domain.Client, id), NoStream, m, kim()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := l.keys.find(t.Context(), id)
+	if err != nil || *found != *made {
+		t.Errorf("another key: %v", err)
+	}
+	if got := all(t, died, Stream(domain.Client, id)); len(got[0].Erased) > 0 {
+		t.Errorf("read as %+v", got)
+	}
+}
+
+// TestNothingPersonalIsStored looks at every byte that the database holds.
+func TestNothingPersonalIsStored(t *testing.T) {
+	database := pgtest.Database(t)
+	node, _ := startNode(t, "127.0.0.1:0", database)
+	l := openLog(t, node.ConnectionString())
+	stream := Stream(domain.Client, uuid.New())
+	m := by()
+	m.Request = []byte(`{"email":"kimberly@example.com"}`)
+	res, err := l.Append(t.Context(), stream, NoStream, m, kim())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := client.Details{LastName: "Quackenbush", Phone: "+1 212 5550199"}
+	mustAppend(t, l, stream, res.Revision, client.Edited{From: client.Details{LastName: "Leeuwenhoek"}, To: to}, client.Deactivated{Reason: "gone to Timbuktu"})
+
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	rows, err := conn.Query(t.Context(), `select format('%I.%I', schemaname, tablename) from pg_tables where schemaname !~ '^pg_|^information_schema'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored bytes.Buffer
+	for _, table := range tables {
+		if _, err := conn.PgConn().CopyTo(t.Context(), &stored, "copy "+table+" to stdout with (format binary)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Contains(stored.Bytes(), []byte(stream)) || !bytes.Contains(stored.Bytes(), []byte("$sealed")) {
+		t.Fatal("this is not what is stored")
+	}
+	for _, secret := range []string{"imberl", "eeuwenhoe", "kimberly@", "example.com", "5550123", "olfenbuet", "uackenbus", "5550199", "imbuktu"} {
+		if bytes.Contains(bytes.ToLower(stored.Bytes()), []byte(secret)) {
+			t.Errorf("%q stands in the log", secret)
+		}
+	}
+}
+
+// TestErased: once the key is destroyed the history is whole and the person gone.
+func TestErased(t *testing.T) {
+	connection := esnodetest.Start(t)
+	l := openLog(t, connection)
+	id := uuid.New()
+	stream := Stream(domain.Client, id)
+	res := mustAppend(t, l, stream, NoStream, kim(), client.Retagged{Added: []string{"vip"}})
+
+	// Whoever follows the log forgets the key when it hears of it.
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		for item, err := range l.Subscribe(t.Context(), res.Position) {
+			if err != nil {
+				t.Errorf("subscription: %v", err)
+				return
+			}
+			if rec := item.Record; rec != nil {
+				if _, ok := rec.Event.(eventschema.KeyDestroyed); !ok || rec.Stream != Stream(eventschema.Key, id) || rec.Meta.At.IsZero() {
+					t.Errorf("heard %+v", rec)
+				}
+				return
+			}
+		}
+	}()
+	if _, err := vendor(t, connection).TombstoneStream(t.Context(), Stream(eventschema.Key, id), esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
+		t.Fatal(err)
+	}
+	<-heard
+	for name, l := range map[string]*Log{"who heard of it": l, "who comes later": openLog(t, connection)} {
+		got := all(t, l, stream)
+		if len(got) != 2 {
+			t.Fatalf("%s: %d events", name, len(got))
+		}
+		want := client.Registered{Details: client.Details{Type: client.Person}, Assignment: kim().Assignment, Status: client.Lead}
+		if diff := cmp.Diff(want, got[0].Event); diff != "" || got[0].Err != nil {
+			t.Errorf("%s: %v\n%s", name, got[0].Err, diff)
+		}
+		if diff := cmp.Diff([]string{"first_name", "last_name", "email", "phone", "address.city"}, got[0].Erased); diff != "" || got[1].Erased != nil {
+			t.Errorf("%s: %s", name, diff)
+		}
+		for _, last := range []Revision{res.Revision, NoStream} {
+			if _, err := l.Append(t.Context(), stream, last, by(), client.Deactivated{Reason: "x"}); !errors.Is(err, ErrErased) {
+				t.Errorf("%s: append after %d: %v", name, last, err)
+			}
+		}
+		// A slow reader of the key does not bring it back.
+		if l.keys.gone.Contains(id) {
+			l.keys.keep(id, eventschema.NewDataKey())
+			if _, ok := l.keys.cache.Get(id); ok {
+				t.Error("the key is back")
+			}
+		}
+	}
+}
+
+func TestDeletedStream(t *testing.T) {
+	connection := esnodetest.Start(t)
+	l := openLog(t, connection)
+	stream := Stream(domain.Desk, uuid.New())
+	mustAppend(t, l, stream, NoStream, north)
+	if _, err := vendor(t, connection).TombstoneStream(t.Context(), stream, esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), stream, 0, by(), north); !errors.Is(err, ErrDeleted) {
+		t.Errorf("append: %v", err)
+	}
+	for rec, err := range l.Read(t.Context(), stream, 0) {
+		if !errors.Is(err, ErrDeleted) {
+			t.Errorf("read %+v, %v", rec, err)
+		}
+	}
+}
+
+// TestUnreadable: an event that cannot be read stops a reader, with the reason.
+func TestUnreadable(t *testing.T) {
+	connection := esnodetest.Start(t)
+	l, raw := openLog(t, connection), vendor(t, connection)
+	for name, data := range map[string]esdb.EventData{
+		"unknown event":   {EventType: "client.vanished", Data: []byte(`{}`), Metadata: []byte(`{"schema":1}`)},
+		"of a later time": {EventType: "client.deactivated", Data: []byte(`{}`), Metadata: []byte(`{"schema":9}`)},
+		"no metadata":     {EventType: "client.deactivated", Data: []byte(`{}`)},
+		"no JSON":         {EventType: "client.deactivated", Data: []byte(`x`), Metadata: []byte(`{"schema":1}`)},
+		"another's box":   {EventType: "client.deactivated", Data: []byte(`{"reason":{"$sealed":"AAAA"}}`), Metadata: []byte(`{"schema":1}`)},
+	} {
+		stream := Stream(domain.Client, uuid.New())
+		res := mustAppend(t, l, stream, NoStream, kim())
+		data.EventID, data.ContentType = uuid.New(), esdb.ContentTypeJson
+		if _, err := raw.AppendToStream(t.Context(), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, data); err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		read := 0
+		for _, err := range l.Read(t.Context(), stream, 0) {
+			if failed = err; err == nil {
+				read++
+			}
+		}
+		if read != 1 || failed == nil || !strings.Contains(failed.Error(), stream) || errors.Is(failed, ErrUnavailable) {
+			t.Errorf("%s: %d read, then %v", name, read, failed)
+		}
+		if err := l.Check(t.Context(), stream, data.EventType, data.Data, data.Metadata); err == nil {
+			t.Errorf("%s: in order", name)
+		}
+		// A subscription goes on, and leaves it to its reader.
+		for item, err := range l.Subscribe(t.Context(), res.Position) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if item.Record != nil {
+				if item.Record.Err == nil || item.Record.Event != nil || item.Record.Stream != stream {
+					t.Errorf("%s: delivered %+v", name, item.Record)
+				}
+				break
+			}
+		}
+	}
+}
+
+func TestPosition(t *testing.T) {
+	for _, p := range []Position{{}, {1, 1}, {5, 3}, {1<<63 - 1, 1<<63 - 1}} {
+		if got, err := ParsePosition(p.String()); err != nil || got != p {
+			t.Errorf("%v is read as %v, %v", p, got, err)
+		}
+	}
+	for _, s := range []string{"", "x", "-1", "1/", "/1", "1/2/3", "18446744073709551615", " 1", "1.5"} {
+		if p, err := ParsePosition(s); err == nil {
+			t.Errorf("%q is read as %v", s, p)
+		}
+	}
+	if (Position{1, 2}).Compare(Position{1, 3}) >= 0 || (Position{2, 0}).Compare(Position{1, 9}) <= 0 || (Position{1, 1}).Compare(Position{1, 1}) != 0 {
+		t.Error("order")
+	}
+}
