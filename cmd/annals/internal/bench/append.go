@@ -41,7 +41,7 @@ func (r *run) appends(ctx context.Context) error {
 				return err
 			}
 			var many, one took
-			err := r.profiled("append", func() (err error) {
+			err := r.profiled(ctx, "append", url, func() (err error) {
 				many, err = r.append(ctx, client, 64, r.Duration)
 				return err
 			})

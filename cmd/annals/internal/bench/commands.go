@@ -18,7 +18,7 @@ func (r *run) commands(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.served(ctx, func(_ string, o *office) error {
+	return r.served(ctx, func(url string, o *office) error {
 		empty, failed, err := repeat(ctx, r.Duration/2, func(ctx context.Context, _ *rand.Rand) error {
 			_, err := o.do(ctx, http.MethodGet, "/healthz", nil, false)
 			return err
@@ -34,7 +34,7 @@ func (r *run) commands(ctx context.Context) error {
 			return fmt.Errorf("requests: %d failed: %w", failed, err)
 		}
 		var mixed took
-		err = r.profiled("commands", func() error {
+		err = r.profiled(ctx, "commands", url, func() error {
 			mixed, failed, err = repeat(ctx, r.Duration, func(ctx context.Context, rnd *rand.Rand) error {
 				_, err := o.mixed(ctx, rnd)
 				return err

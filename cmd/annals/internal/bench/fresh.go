@@ -47,7 +47,7 @@ func (r *run) fresh(ctx context.Context) error {
 		watchers.Go(func() { commits, commitErr = commit(watching, url) })
 		var acks []ack
 		var answers took
-		err := r.profiled("fresh", func() (err error) {
+		err := r.profiled(ctx, "fresh", url, func() (err error) {
 			acks, answers, err = openLoop(ctx, o, r.Duration)
 			return err
 		})

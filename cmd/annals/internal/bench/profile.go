@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -15,12 +16,14 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// Profile is what the process did during a measurement. PostgreSQL is not in it.
+// Profile is what the process did during a measurement. What PostgreSQL did is not
+// in it, but for how much.
 type Profile struct {
 	Name     string        `json:"name"`
 	File     string        `json:"file"`
-	CPU      time.Duration `json:"cpu_ns"`  // used by the process
-	Wall     time.Duration `json:"wall_ns"` //
+	CPU      time.Duration `json:"cpu_ns"`                // used by the process
+	Database time.Duration `json:"database_ns,omitempty"` // CPU used by PostgreSQL, where that can be told
+	Wall     time.Duration `json:"wall_ns"`               //
 	Packages []Share       `json:"packages"`
 	Ours     []Share       `json:"ours"`
 }
@@ -34,11 +37,12 @@ type Share struct {
 const topConsumers = 8
 
 // profiled runs f, and where profiles are wanted keeps one of it.
-func (r *run) profiled(name string, f func() error) error {
+func (r *run) profiled(ctx context.Context, name, url string, f func() error) error {
 	if r.Profile == "" {
 		return f()
 	}
 	var raw bytes.Buffer
+	before, known := serverCPU(ctx, url)
 	if err := pprof.StartCPUProfile(&raw); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
@@ -49,6 +53,8 @@ func (r *run) profiled(name string, f func() error) error {
 	if err != nil {
 		return err
 	}
+	after, stillKnown := serverCPU(ctx, url)
+	known = known && stillKnown
 	if err := os.MkdirAll(r.Profile, 0o755); err != nil { //nolint:gosec // nothing secret
 		return fmt.Errorf("profile: %w", err)
 	}
@@ -62,6 +68,9 @@ func (r *run) profiled(name string, f func() error) error {
 	}
 	p := Profile{Name: name, File: file, Wall: wall}
 	p.read(parsed)
+	if known {
+		p.Database = after - before
+	}
 	r.report.Profiles = append(r.report.Profiles, p)
 	return nil
 }
@@ -118,7 +127,11 @@ func top(m map[string]int64, total int64) []Share {
 }
 
 func (p Profile) print(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s: %.1f s of CPU in %.1f s (PostgreSQL not counted), %s\n", p.Name, p.CPU.Seconds(), p.Wall.Seconds(), p.File)
+	database := "unknown"
+	if p.Database > 0 {
+		database = fmt.Sprintf("%.1f s", p.Database.Seconds())
+	}
+	fmt.Fprintf(b, "\n%s: %.1f s of CPU in %.1f s, and PostgreSQL %s: %s\n", p.Name, p.CPU.Seconds(), p.Wall.Seconds(), database, p.File)
 	line := func(title string, shares []Share) {
 		parts := make([]string, len(shares))
 		for i, s := range shares {

@@ -57,7 +57,7 @@ func (r *run) rebuilds(ctx context.Context) error {
 		defer log.Close()
 		r.Logger.InfoContext(ctx, "rebuilding")
 		var took time.Duration
-		err = r.profiled("rebuild", func() error {
+		err = r.profiled(ctx, "rebuild", url, func() error {
 			start := now()
 			err := projections.Rebuild(ctx, projections.Config{Database: url, Log: log, Logger: r.Logger}, rebuilt)
 			took = now().Sub(start)
@@ -67,7 +67,11 @@ func (r *run) rebuilds(ctx context.Context) error {
 			return err
 		}
 		r.Logger.InfoContext(ctx, "copying the same rows")
-		limit, err := copied(ctx, url, len(h.clients))
+		var limit time.Duration
+		err = r.profiled(ctx, "rebuild-copy", url, func() (err error) {
+			limit, err = copied(ctx, url, len(h.clients))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("copy of the rows: %w", err)
 		}

@@ -35,7 +35,7 @@ func (r *run) subscribes(ctx context.Context) error {
 				return err
 			}
 			var got float64
-			err := r.profiled("subscribe", func() (err error) {
+			err := r.profiled(ctx, "subscribe", url, func() (err error) {
 				got, err = r.passes(total, func() (int, error) { return catchUp(ctx, client, total) })
 				return err
 			})
