@@ -18,13 +18,14 @@ type Credentials interface {
 	SignIn(ctx context.Context, email, password string) (auth.Session, error)
 	End(ctx context.Context, token string) error
 	Who(ctx context.Context, token string) (auth.Session, error)
+	HasPassword(ctx context.Context, id domain.ID, password string) (bool, error)
 }
 
 // registerEmployee is a create with a step before it: the address has to be free,
 // and the password goes to the credentials, never to the log.
 func (a *API) registerEmployee(api *httpapi.API, r route) {
 	type input struct {
-		params
+		Keyed
 		Body struct {
 			employee.Register
 			Password string `json:"password,omitempty" doc:"What they sign in with; left out, they cannot yet" maxLength:"256"`
@@ -41,9 +42,13 @@ func (a *API) registerEmployee(api *httpapi.API, r route) {
 	})
 }
 
+// registering bounds how long registering an employee takes: less than an address
+// is kept for one who is not there yet.
+const registering = time.Minute
+
 // RegisterEmployee makes an employee who can sign in. The address is claimed
 // first: a crash in between leaves a claim for somebody who does not exist, which
-// does not sign in and gives way, never two employees with one address.
+// does not sign in and gives way after a while, never two employees with one address.
 func (a *API) RegisterEmployee(ctx context.Context, id domain.ID, c employee.Register, password string, m domain.Meta) (Outcome, error) {
 	var f domain.Faults
 	if password != "" {
@@ -54,16 +59,29 @@ func (a *API) RegisterEmployee(ctx context.Context, id domain.ID, c employee.Reg
 	if err := f.Err(); err != nil {
 		return Outcome{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, registering)
+	defer cancel()
 	there, err := a.employeeExists(ctx, id)
 	if err != nil {
-		return Outcome{}, public(err)
+		return Outcome{}, err
 	}
 	if !there {
 		if err := a.Credentials.Claim(ctx, id, c.Email, password, a.employeeExists); err != nil {
 			return Outcome{}, err
 		}
 	}
-	return Handle(ctx, a.Store, employee.Aggregate, id, employee.Command(c), m, AnyRevision)
+	out, err := Handle(ctx, a.Store, employee.Aggregate, id, employee.Command(c), m, AnyRevision)
+	if err == nil && there && password != "" && m.Request != nil {
+		// The fingerprint of the request knows nothing of the password: that must not get into the log.
+		same, err := a.Credentials.HasPassword(ctx, id, password)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if !same {
+			return Outcome{}, errReused
+		}
+	}
+	return out, err
 }
 
 func (a *API) employeeExists(ctx context.Context, id domain.ID) (bool, error) {
@@ -80,7 +98,7 @@ func (a *API) Authenticate(ctx context.Context, token string) (*access.Actor, er
 	}
 	e, err := Load[employee.State](ctx, a.Store, domain.Ref{Category: domain.Employee, ID: session.Employee})
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	if !e.Exists() {
 		return nil, auth.ErrToken
@@ -101,7 +119,7 @@ type whoIsIn struct {
 func (a *API) whoIsIn(ctx context.Context, id domain.ID) (whoIsIn, error) {
 	e, err := Load[employee.State](ctx, a.Store, domain.Ref{Category: domain.Employee, ID: id})
 	if err != nil {
-		return whoIsIn{}, public(err)
+		return whoIsIn{}, err
 	}
 	if !e.Exists() {
 		return whoIsIn{}, auth.ErrSignIn
@@ -134,13 +152,19 @@ func (a *API) Sessions(api *httpapi.API) {
 			out := &session{}
 			out.Body.Token, out.Body.Expires = s.Token, s.Expires
 			out.Body.Employee, err = a.whoIsIn(ctx, s.Employee)
-			return out, err
+			if err != nil {
+				return nil, err
+			}
+			return out, nil
 		})
 	type me struct{ Body whoIsIn }
 	httpapi.Handle(api, httpapi.Op{ID: "who-am-i", Method: "GET", Path: "/api/v1/session", Summary: "Who is signed in", Tag: "session"},
 		func(ctx context.Context, _ *struct{}) (*me, error) {
 			e, err := a.whoIsIn(ctx, access.From(ctx).Actor.ID)
-			return &me{e}, err
+			if err != nil {
+				return nil, err
+			}
+			return &me{e}, nil
 		})
 	httpapi.Handle(api, httpapi.Op{ID: "sign-out", Method: "DELETE", Path: "/api/v1/session", Summary: "Sign out", Tag: "session", Status: http.StatusNoContent},
 		func(ctx context.Context, _ *struct{}) (*struct{}, error) {

@@ -5,7 +5,6 @@ package commands
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 type Outcome struct {
 	ID domain.ID
 	eventlog.Result
-	Replayed bool // it had been carried out before, and this is how that ended
+	Replayed bool // the request had been carried out before, and this is how that ended
 }
 
 // AnyRevision has a command carried out whatever the aggregate's revision is.
@@ -32,12 +31,17 @@ const attempts = 10
 // [AnyRevision] the aggregate has to be at that revision.
 func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta, ifMatch eventlog.Revision) (Outcome, error) {
 	ref := domain.Ref{Category: d.Category, ID: id}
+	if done, ok := s.noops.Get(m.Command); ok {
+		out, err := replay(ctx, s, ref, done, m)
+		out.ID = id
+		return out, err
+	}
 	e, fresh := s.remembered(ref), false
 	for try := 1; ; {
 		if e == nil {
 			var err error
 			if e, err = s.load(ctx, ref); err != nil {
-				return Outcome{}, public(err)
+				return Outcome{}, err
 			}
 			fresh = true
 		}
@@ -48,19 +52,22 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 			if try++; try > attempts {
 				return out, domain.Errorf(domain.Conflict, "busy", "others keep changing this at the same moment; try again")
 			}
-			if try > 2 {
-				time.Sleep(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond))))
+			if err := pause(ctx, try); err != nil {
+				return out, err
 			}
 		case !stale || fresh:
+			if err == nil && out.Revision == e.revision && !out.Replayed && m.Request != nil {
+				err = s.rememberNoop(ctx, ref, out, m)
+			}
 			out.ID = id
-			return out, public(err)
+			return out, err
 		}
 		e = nil
 	}
 }
 
 func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], ref domain.Ref, e *entry, c C, m domain.Meta, ifMatch eventlog.Revision) (Outcome, error) {
-	if done, ok := e.done(m.Command); ok {
+	if done, ok := e.commands.find(m.Command); ok {
 		return replay(ctx, s, ref, done, m)
 	}
 	state := e.state.(S)
@@ -113,9 +120,32 @@ func replay(ctx context.Context, s *Store, ref domain.Ref, done carriedOut, m do
 		return Outcome{}, err
 	}
 	if mac != done.fingerprint {
-		return Outcome{}, domain.Fault("Idempotency-Key", "reused", "was used before for another request")
+		return Outcome{}, errReused
 	}
-	return Outcome{Result: done.result, Replayed: true}, nil
+	return Outcome{Result: done.result, Replayed: m.Request != nil}, nil
+}
+
+var errReused = domain.Fault("Idempotency-Key", "reused", "was used before for another request")
+
+// pause keeps those who lost a race from losing the next one together.
+func pause(ctx context.Context, try int) error {
+	if try <= 2 {
+		return nil
+	}
+	select {
+	case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))): //nolint:gosec // no secret
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) rememberNoop(ctx context.Context, ref domain.Ref, out Outcome, m domain.Meta) error {
+	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m.Request)
+	if err == nil {
+		s.noops.Add(m.Command, carriedOut{m.Command, mac, out.Result})
+	}
+	return err
 }
 
 // companions creates the streams that have to exist before events do. Those that
@@ -133,24 +163,4 @@ func companions[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, 
 		}
 	}
 	return nil
-}
-
-// public brings the log's errors into a form that callers may see.
-func public(err error) error {
-	switch {
-	case err == nil || len(domain.All(err)) > 0:
-		return err
-	case errors.Is(err, eventlog.ErrErased):
-		return domain.Errorf(domain.Conflict, "erased", "the person has been erased: there is nothing left to change")
-	case errors.Is(err, eventlog.ErrDeleted):
-		return domain.Errorf(domain.NotFound, "deleted", "this has been deleted for good")
-	case errors.Is(err, eventlog.ErrTooLarge):
-		return domain.Errorf(domain.TooLarge, "too_large", "this is larger than the log takes at once")
-	case errors.Is(err, eventlog.ErrUnknown):
-		return errors.Join(domain.Errorf(domain.Unavailable, "outcome_unknown",
-			"the log did not answer in time, and may or may not have taken this: send it again with the same Idempotency-Key"), fmt.Errorf("%w", err))
-	case errors.Is(err, eventlog.ErrUnavailable):
-		return errors.Join(domain.Errorf(domain.Unavailable, "log_unavailable", "the log cannot be reached; try again"), err)
-	}
-	return err
 }

@@ -33,14 +33,15 @@ type Receipt struct {
 	Position string            `json:"position" doc:"Where in the log: send it as Annals-After to a read that has to show this"`
 }
 
-// keyed is what every command's request may hold beside its body.
-type keyed struct {
+// Keyed is what every command's request may hold beside its body. It is exported, as all that is
+// embedded in requests and answers, since huma does not look into what is not.
+type Keyed struct {
 	Key string `header:"Idempotency-Key" doc:"Any text that names this request: sending it again changes nothing and answers the same" maxLength:"255"`
 }
 
-// params is what it may hold where the aggregate is there already.
-type params struct {
-	keyed
+// Params is what it may hold where the aggregate is there already.
+type Params struct {
+	Keyed
 	IfMatch string `header:"If-Match" doc:"The revision that the aggregate has to be at, in quotes as in ETag, or * for any" maxLength:"30"`
 }
 
@@ -92,7 +93,7 @@ const prefix = "/api/v1/"
 func create[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E]) {
 	_ = any(*new(B)).(C) // B is one of the aggregate's commands, or we do not start
 	type input struct {
-		keyed
+		Keyed
 		Body B
 	}
 	op := r.op()
@@ -124,11 +125,11 @@ func change[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[
 	_ = any(*new(B)).(C)
 	type input struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
-		params
+		Params
 		Body B
 	}
 	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
-		return apply(ctx, a, d, r, in.ID, in.params, in.Body, any(in.Body).(C))
+		return apply(ctx, a, d, r, in.ID, in.Params, in.Body, any(in.Body).(C))
 	})
 }
 
@@ -137,13 +138,13 @@ func change[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[
 func patch[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E], example any, command func(map[string]any) C) {
 	type input struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
-		params
+		Params
 		Body map[string]any
 	}
 	op := r.op()
 	op.Body = example
 	httpapi.Handle(api, op, func(ctx context.Context, in *input) (*answer, error) {
-		return apply(ctx, a, d, r, in.ID, in.params, in.Body, command(in.Body))
+		return apply(ctx, a, d, r, in.ID, in.Params, in.Body, command(in.Body))
 	})
 }
 
@@ -151,14 +152,14 @@ func patch[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C
 func bare[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C, E], c C) {
 	type input struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
-		params
+		Params
 	}
 	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
-		return apply(ctx, a, d, r, in.ID, in.params, nil, c)
+		return apply(ctx, a, d, r, in.ID, in.Params, nil, c)
 	})
 }
 
-func apply[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, C, E], r route, id domain.ID, p params, body any, c C) (*answer, error) {
+func apply[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, C, E], r route, id domain.ID, p Params, body any, c C) (*answer, error) {
 	at, err := revision(p.IfMatch)
 	if err != nil {
 		return nil, err

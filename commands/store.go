@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
@@ -31,18 +31,32 @@ type Log interface {
 type Store struct {
 	log   Log
 	cache *lru.Cache[domain.Ref, *entry]
+	// noops are commands with an Idempotency-Key that changed nothing, and so left no
+	// trace in the log: sent again, they must not change what has become different since.
+	noops *lru.Cache[domain.ID, carriedOut]
+
+	mu    sync.Mutex
+	weigh int // commands in the cache
 }
 
-// cached bounds how many aggregates are remembered.
-const cached = 100_000
+// Bounds of what is remembered: aggregates, their commands in all (some 150 bytes
+// each), and commands without effect.
+const (
+	cached       = 100_000
+	cachedWeight = 2_000_000
+	cachedNoops  = 20_000
+)
 
 // NewStore returns a store of the aggregates in log.
 func NewStore(log Log) *Store {
-	cache, err := lru.New[domain.Ref, *entry](cached)
-	if err != nil {
-		panic(err) // the size is positive
+	s := &Store{log: log}
+	var err, err2 error
+	s.cache, err = lru.NewWithEvict(cached, func(_ domain.Ref, e *entry) { s.weigh -= e.commands.count() })
+	s.noops, err2 = lru.New[domain.ID, carriedOut](cachedNoops)
+	if err != nil || err2 != nil {
+		panic("commands: the sizes are positive")
 	}
-	return &Store{log, cache}
+	return s
 }
 
 // entry is an aggregate folded up to a revision. It never changes.
@@ -50,14 +64,7 @@ type entry struct {
 	state    any
 	revision eventlog.Revision
 	position eventlog.Position
-	commands []carriedOut // in order; later entries may share the array
-}
-
-// carriedOut is a command that has led to events.
-type carriedOut struct {
-	command     domain.ID
-	fingerprint string
-	result      eventlog.Result // of its last event
+	commands *commands
 }
 
 // kinds says how to fold each category. An aggregate that others refer to, or
@@ -132,8 +139,19 @@ func (s *Store) remembered(ref domain.Ref) *entry {
 
 // remember keeps the later of two states: whoever is late does not undo.
 func (s *Store) remember(ref domain.Ref, e *entry) {
-	if old, ok := s.cache.Peek(ref); !ok || old.revision < e.revision {
-		s.cache.Add(ref, e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.cache.Peek(ref)
+	if ok && old.revision >= e.revision {
+		return
+	}
+	if ok {
+		s.weigh -= old.commands.count()
+	}
+	s.weigh += e.commands.count()
+	s.cache.Add(ref, e)
+	for s.weigh > cachedWeight && s.cache.Len() > 1 {
+		s.cache.RemoveOldest()
 	}
 }
 
@@ -143,23 +161,7 @@ func (e *entry) with(ref domain.Ref, event any, command domain.ID, fingerprint s
 	if err != nil {
 		return nil, err
 	}
-	next := &entry{state: state, revision: at.Revision, position: at.Position}
-	done := carriedOut{command, fingerprint, at}
-	if n := len(e.commands); n > 0 && e.commands[n-1].command == command {
-		next.commands = append(slices.Clip(e.commands[:n-1]), done)
-	} else {
-		next.commands = append(slices.Clip(e.commands), done)
-	}
-	return next, nil
-}
-
-// done returns the outcome of a command that was carried out before.
-func (e *entry) done(command domain.ID) (carriedOut, bool) {
-	i := slices.IndexFunc(e.commands, func(c carriedOut) bool { return c.command == command })
-	if i < 0 {
-		return carriedOut{}, false
-	}
-	return e.commands[i], true
+	return &entry{state, at.Revision, at.Position, e.commands.with(carriedOut{command, fingerprint, at})}, nil
 }
 
 // world loads, all at once, what a decision refers to.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"annals/domain"
@@ -54,6 +55,14 @@ type clientItem struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 	Revision   int64      `json:"revision"`
+}
+
+// TransformSchema says what huma cannot: these may be null.
+func (clientItem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, name := range []string{"project", "desk", "manager"} {
+		s.Properties[name] = &huma.Schema{AnyOf: []*huma.Schema{s.Properties[name], {Type: "null"}}}
+	}
+	return s
 }
 
 type address struct {
@@ -140,7 +149,7 @@ var clientSource = source{
 }
 
 type clientsRequest struct {
-	page
+	Page
 	Q           string   `query:"q" doc:"Finds by name, e-mail, company and phone: every word has to be in there, whatever its accents and case" maxLength:"200"`
 	Project     []string `query:"project,explode" doc:"Ids of projects" maxItems:"100"`
 	Desk        []string `query:"desk,explode" doc:"Ids of desks, or none" maxItems:"100"`
@@ -160,11 +169,11 @@ func (a *API) clients(ctx context.Context, in *clientsRequest) (*list[clientItem
 	f.Add(filter(q, in))
 	f.Add(span(q, "created", "c.created_at", in.CreatedFrom, in.CreatedTo))
 	f.Add(span(q, "updated", "c.updated_at", in.UpdatedFrom, in.UpdatedTo))
-	search(q, in.Q)
+	f.Add(search(q, in.Q))
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return fetch(ctx, a, clientSource, q, in.page, clientRow.item)
+	return fetch(ctx, a, clientSource, q, in.Page, clientRow.item)
 }
 
 // visibleClients begins every query of clients.
@@ -187,8 +196,14 @@ func filter(q *query, r *clientsRequest) error {
 	if len(r.Status) > 0 {
 		q.and("c.status = any(" + q.bind(r.Status) + ")")
 	}
-	if len(r.Tag) > 0 {
-		q.and("c.tags && " + q.bind(r.Tag) + "::text[]")
+	var tags []string
+	for _, t := range r.Tag {
+		t = domain.Text(t)
+		f.Add(domain.CheckText("tag", t, 50))
+		tags = append(tags, t)
+	}
+	if len(tags) > 0 {
+		q.and("c.tags && " + q.bind(tags) + "::text[]")
 	}
 	switch r.Active {
 	case "true":
@@ -201,12 +216,25 @@ func filter(q *query, r *clientsRequest) error {
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// search adds that every word is in the client's searchable text. A word of
-// digits and what stands between digits in phone numbers finds those digits.
-func search(q *query, text string) {
-	for _, word := range strings.Fields(textfold.Fold(text)) {
-		q.and("c.search like '%' || " + q.bind(likeEscape.Replace(word)) + "::text || '%'")
+// search adds that every word is in the client's searchable text. A word of digits
+// and what stands between digits in phone numbers also finds those digits, however
+// the number was punctuated when it was stored.
+func search(q *query, text string) error {
+	if err := domain.CheckText("q", text, 200); err != nil {
+		return err
 	}
+	for _, word := range strings.Fields(textfold.Fold(text)) {
+		cond := contains(q, word)
+		if digits := textfold.Digits(word); digits != "" && digits != word && strings.Trim(word, "0123456789+-()./") == "" {
+			cond = "(" + cond + " or " + contains(q, digits) + ")"
+		}
+		q.and(cond)
+	}
+	return nil
+}
+
+func contains(q *query, word string) string {
+	return "c.search like '%' || " + q.bind(likeEscape.Replace(word)) + "::text || '%'"
 }
 
 func (a *API) client(ctx context.Context, in *byID) (*one[clientItem], error) {

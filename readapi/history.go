@@ -72,14 +72,14 @@ var historySource = source{
 
 type historyRequest struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
-	page
+	Page
 }
 
 func (a *API) clientHistory(ctx context.Context, r *historyRequest) (*list[historyItem], error) {
 	q := visibleClients(ctx)
 	q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
 	admin := access.From(ctx).Actor.Admin
-	out, err := fetch(ctx, a, historySource, q, r.page, func(r historyRow) historyItem {
+	out, err := fetch(ctx, a, historySource, q, r.Page, func(r historyRow) historyItem {
 		item := historyItem{
 			Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
 			Actor: named{ID: r.ActorID}, CommandID: r.CommandID, CorrelationID: r.CorrelationID,

@@ -14,17 +14,17 @@ import (
 	"annals/domain"
 )
 
-// page is what every list is asked for.
-type page struct {
-	after
+// Page is what every list is asked for.
+type Page struct {
+	After
 	Sort   string `query:"sort" doc:"Columns to sort by, separated by commas; a minus before one sorts it downwards. Empty values come last" maxLength:"200"`
 	Limit  int    `query:"limit" doc:"How many items at most" default:"50" minimum:"1" maximum:"500"`
-	Cursor string `query:"cursor" doc:"next_cursor of the page before" maxLength:"4000"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before" maxLength:"20000"`
 }
 
 // list is how every list is answered.
 type list[T any] struct {
-	fresh
+	Fresh
 	Body struct {
 		Items      []T    `json:"items"`
 		NextCursor string `json:"next_cursor,omitempty" doc:"Of the next page; missing on the last"`
@@ -192,12 +192,12 @@ func (k keyset) end() []*string { return k.Cursor }
 
 // fetch runs the list: how fresh it is, how many there are, and the page, in one
 // round trip. Item makes of a row R what is answered.
-func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s source, q *query, in page, item func(R) T) (*list[T], error) {
+func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s source, q *query, in Page, item func(R) T) (*list[T], error) {
 	keys, err := s.keys(in.Sort)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.wait(ctx, in.after); err != nil {
+	if err := a.wait(ctx, in.After); err != nil {
 		return nil, err
 	}
 	var order, values []string

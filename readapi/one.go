@@ -19,19 +19,19 @@ import (
 // byID is a request for one of something.
 type byID struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
-	after
+	After
 }
 
 // one is the answer to it.
 type one[T any] struct {
-	fresh
+	Fresh
 	ETag string `header:"ETag" doc:"The revision: send it as If-Match with a command"`
 	Body T
 }
 
 // fetchOne returns the row with the id, if the query's conditions let it be seen.
 func fetchOne[R interface{ at() int64 }, T any](ctx context.Context, a *API, s source, q *query, in byID, noun string, item func(R) T) (*one[T], error) {
-	if err := a.wait(ctx, in.after); err != nil {
+	if err := a.wait(ctx, in.After); err != nil {
 		return nil, err
 	}
 	q.and(s.id + " = " + q.bind(in.ID))

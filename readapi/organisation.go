@@ -34,7 +34,7 @@ func visibleProjects(ctx context.Context) *query {
 	return q
 }
 
-func (a *API) projects(ctx context.Context, in *page) (*list[projectItem], error) {
+func (a *API) projects(ctx context.Context, in *Page) (*list[projectItem], error) {
 	return fetch(ctx, a, projectSource, visibleProjects(ctx), *in, same[projectItem])
 }
 
@@ -86,7 +86,7 @@ func visibleDesks(ctx context.Context) *query {
 }
 
 type desksRequest struct {
-	page
+	Page
 	Project []string `query:"project,explode" doc:"Ids of projects" maxItems:"100"`
 }
 
@@ -95,7 +95,7 @@ func (a *API) desks(ctx context.Context, r *desksRequest) (*list[deskItem], erro
 	if err := in(q, "project", "d.project_id", r.Project); err != nil {
 		return nil, err
 	}
-	return fetch(ctx, a, deskSource, q, r.page, deskRow.item)
+	return fetch(ctx, a, deskSource, q, r.Page, deskRow.item)
 }
 
 func (a *API) desk(ctx context.Context, in *byID) (*one[deskItem], error) {
@@ -143,7 +143,7 @@ func colleagues(actor *access.Actor, q *query) string {
 }
 
 type employeesRequest struct {
-	page
+	Page
 	Project []string `query:"project,explode" doc:"Those assigned to any of these projects" maxItems:"100"`
 	Desk    []string `query:"desk,explode" doc:"Those assigned to any of these desks" maxItems:"100"`
 }
@@ -167,7 +167,7 @@ func (a *API) employees(ctx context.Context, r *employeesRequest) (*list[employe
 		q.args = inner.args
 		q.and(by.sql + inner.where[0] + ")")
 	}
-	return fetch(ctx, a, employeeSource, q, r.page, same[employeeItem])
+	return fetch(ctx, a, employeeSource, q, r.Page, same[employeeItem])
 }
 
 func (a *API) employee(ctx context.Context, in *byID) (*one[employeeItem], error) {

@@ -3,6 +3,7 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,11 @@ import (
 	"annals/internal/httpapi"
 )
 
-// API answers reads from db.
-type API struct{ DB *pgxpool.Pool }
+// API answers reads.
+type API struct {
+	DB       *pgxpool.Pool
+	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
+}
 
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
@@ -36,25 +40,22 @@ func get[I, O any](api *httpapi.API, path, summary string, h func(context.Contex
 	httpapi.Handle(api, httpapi.GetOp(path, summary), h)
 }
 
-// after is in every read: how fresh the answer has to be.
-type after struct {
+// After is in every read: how fresh the answer has to be.
+type After struct {
 	After string `header:"Annals-After" doc:"A position of the log, as a command answered it: the answer shows at least everything up to there" maxLength:"50"`
 }
 
-// fresh is in every answer: how fresh it is.
-type fresh struct {
+// Fresh is in every answer: how fresh it is.
+type Fresh struct {
 	Position string `header:"Annals-Position" doc:"The answer shows everything up to this position of the log"`
 }
 
-const (
-	patience  = 10 * time.Second // how long a read waits for the position that it asked for
-	freshness = `select commit, prepare from annals_read.freshness order by commit, prepare limit 1`
-)
+const freshness = `select commit, prepare from annals_read.freshness order by commit, prepare limit 1`
 
 var errBehind = domain.Errorf(domain.Unavailable, "behind", "the read model has not reached that position yet; try again")
 
 // wait returns when all read models have reached the position that in asks for.
-func (a *API) wait(ctx context.Context, in after) error {
+func (a *API) wait(ctx context.Context, in After) error {
 	if in.After == "" {
 		return nil
 	}
@@ -62,7 +63,7 @@ func (a *API) wait(ctx context.Context, in after) error {
 	if err != nil {
 		return domain.Fault("Annals-After", "malformed", "is not a position of the log, as in Annals-Position")
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Patience, 10*time.Second))
 	defer cancel()
 	for pause := time.Millisecond; ; pause = min(2*pause, 25*time.Millisecond) {
 		var at position

@@ -65,43 +65,69 @@ var (
 	ErrSignIn = domain.Errorf(domain.Unauthorized, "sign_in", "e-mail or password is wrong")
 	ErrToken  = domain.Errorf(domain.Unauthorized, "token", "the token is not valid, or no longer: sign in again")
 	ErrTaken  = &domain.Error{Kind: domain.Conflict, Code: "taken", Field: "email", Msg: "belongs to another employee"}
+
+	// ErrPending is for an address that is being registered by another request, or by
+	// one that was cut off.
+	ErrPending = &domain.Error{Kind: domain.Conflict, Code: "pending", Field: "email", Msg: "is being registered at this moment; try again in two minutes"}
 )
 
 func emailKey(email string) string { return strings.ToLower(domain.Text(email)) }
 
-// Claim gives an address to an employee, with the password that signs them in,
-// or none. It is for the time before the employee is in the log: an address
-// claimed for an employee who never came to be, which exists tells, is free.
+// pending is how long an address is kept for an employee who is not in the log yet:
+// longer than any attempt to get them there lasts.
+const pending = 2 * time.Minute
+
+// Claim gives an address to an employee, with the password that signs them in, or
+// none. It is for the time before the employee is in the log, which exists tells.
+// Until they are, nobody else gets the address before the time that it can take has
+// passed.
 func (s *Store) Claim(ctx context.Context, id domain.ID, email, password string, exists func(context.Context, domain.ID) (bool, error)) error {
 	hash, err := hashPassword(ctx, password)
 	if err != nil {
 		return err
 	}
+	key := emailKey(email)
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtext('annals_auth.email'), hashtext($1))`, emailKey(email)); err != nil {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtext('annals_auth.email'), hashtext($1))`, key); err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
 		var owner domain.ID
-		err := tx.QueryRow(ctx, `select employee_id from annals_auth.credentials where email_key = $1`, emailKey(email)).Scan(&owner)
+		var fresh bool
+		err := tx.QueryRow(ctx, `select employee_id, updated_at > now() - make_interval(secs => $2) from annals_auth.credentials where email_key = $1`,
+			key, pending.Seconds()).Scan(&owner, &fresh)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("claim: %w", err)
 		}
 		if err == nil && owner != id {
-			if there, err := exists(ctx, owner); err != nil {
+			there, err := exists(ctx, owner)
+			switch {
+			case err != nil:
 				return err
-			} else if there {
+			case there:
 				return ErrTaken
+			case fresh:
+				return ErrPending
 			}
 		}
-		if _, err := tx.Exec(ctx, `delete from annals_auth.credentials where email_key = $1 or employee_id = $2`, emailKey(email), id); err != nil {
+		if _, err := tx.Exec(ctx, `delete from annals_auth.credentials where email_key = $1 or employee_id = $2`, key, id); err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
-		_, err = tx.Exec(ctx, `insert into annals_auth.credentials (employee_id, email_key, password) values ($1, $2, $3)`, id, emailKey(email), hash)
+		_, err = tx.Exec(ctx, `insert into annals_auth.credentials (employee_id, email_key, password) values ($1, $2, $3)`, id, key, hash)
 		if err != nil {
 			return fmt.Errorf("claim: %w", err)
 		}
 		return nil
 	})
+}
+
+// HasPassword says whether the password signs the employee in.
+func (s *Store) HasPassword(ctx context.Context, id domain.ID, password string) (bool, error) {
+	var hash string
+	err := s.db.QueryRow(ctx, `select password from annals_auth.credentials where employee_id = $1`, id).Scan(&hash)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return false, fmt.Errorf("credentials: %w", err)
+	}
+	return checkPassword(ctx, password, hash)
 }
 
 // Claimed says whether the employee has credentials.
@@ -126,6 +152,9 @@ type Session struct {
 func (s *Store) SignIn(ctx context.Context, email, password string) (Session, error) {
 	var id domain.ID
 	var hash string
+	if domain.CheckEmail("email", domain.Text(email)) != nil {
+		email = "" // nobody's, and perhaps nothing that the database takes for text
+	}
 	err := s.db.QueryRow(ctx, `select employee_id, password from annals_auth.credentials where email_key = $1`, emailKey(email)).Scan(&id, &hash)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Session{}, fmt.Errorf("sign in: %w", err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 
@@ -24,20 +25,32 @@ const (
 	hashLen = 32
 )
 
-// MinPassword is the shortest password taken, in bytes (NIST SP 800-63B §3.1.1.2
-// asks for 8); MaxPassword bounds the work.
+// MinPassword is the shortest password taken, in characters (NIST SP 800-63B
+// §3.1.1.2 asks for 8); MaxPassword bounds the work, in bytes.
 const (
 	MinPassword = 8
 	MaxPassword = 256
 )
 
-// busy bounds how many hashes are computed at once, and with it their memory.
-var busy = make(chan struct{}, max(2, runtime.NumCPU()))
+// work bounds how many hashes are computed at once, and with it their memory; queue
+// how many more may wait, so that a flood of them is told at once to slow down.
+var (
+	work  = make(chan struct{}, max(2, runtime.NumCPU()))
+	queue = make(chan struct{}, cap(work)+64)
+)
+
+var errBusy = domain.Errorf(domain.TooMany, "busy", "too many people are signing in at this moment; try again")
 
 func derive(ctx context.Context, password string, salt []byte, m, t uint32, p uint8) ([]byte, error) {
 	select {
-	case busy <- struct{}{}:
-		defer func() { <-busy }()
+	case queue <- struct{}{}:
+		defer func() { <-queue }()
+	default:
+		return nil, errBusy
+	}
+	select {
+	case work <- struct{}{}:
+		defer func() { <-work }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -46,8 +59,8 @@ func derive(ctx context.Context, password string, salt []byte, m, t uint32, p ui
 
 // CheckNewPassword faults what is no password to set.
 func CheckNewPassword(field, password string) error {
-	if len(password) < MinPassword || len(password) > MaxPassword {
-		return domain.Fault(field, "length", "has to have %d to %d characters", MinPassword, MaxPassword)
+	if utf8.RuneCountInString(password) < MinPassword || len(password) > MaxPassword {
+		return domain.Fault(field, "length", "has to have at least %d characters, and at most %d bytes", MinPassword, MaxPassword)
 	}
 	return nil
 }

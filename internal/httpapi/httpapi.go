@@ -5,10 +5,15 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"reflect"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,23 +53,60 @@ type Config struct {
 	Authenticate func(ctx context.Context, token string) (*access.Actor, error)
 }
 
-var replaceErrors = sync.OnceFunc(func() { huma.NewError = invalid })
+// configure sets what huma keeps for the whole process.
+var configure = sync.OnceFunc(func() {
+	huma.NewError = invalid
+	huma.ValidateStrictCasing = true // Email is not email, or both could be given
+})
 
 // New returns an API without operations on router.
 func New(router *mux.Router, cfg Config) *API {
-	replaceErrors()
+	configure()
 	conf := huma.DefaultConfig("Annals", cfg.Version)
 	conf.Info.Description = "The CRM that remembers. Commands append events; reads answer from models built of them."
-	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/openapi", "/api/docs", ""
-	conf.CreateHooks = nil // no $schema links in answers
+	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "", "", "" // see docs
+	conf.CreateHooks = nil                                         // no $schema links in answers
+	conf.RejectUnknownQueryParameters = true                       // a filter with a typing error must not find everything
 	conf.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[*uuid.UUID]())
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	a := &API{huma: humamux.New(router, conf), router: router, logger: cfg.Logger}
 	router.Use(a.frame(cfg))
-	router.NotFoundHandler = answer(newProblem(http.StatusNotFound, "not_found", "there is nothing at this path"))
-	router.MethodNotAllowedHandler = answer(newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take this method"))
+	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		secure(w.Header())
+		newProblem(http.StatusNotFound, "not_found", "there is nothing at this path").write(w)
+	})
+	router.MethodNotAllowedHandler = http.HandlerFunc(a.otherMethod)
+	a.docs()
 	return a
+}
+
+// otherMethod answers a request whose path is there, but not with its method.
+func (a *API) otherMethod(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		as := r.Clone(r.Context())
+		as.Method = method
+		if a.router.Match(as, &mux.RouteMatch{}) {
+			if r.Method == http.MethodHead && method == http.MethodGet {
+				a.router.ServeHTTP(w, as) // net/http leaves out the body
+				return
+			}
+			allowed = append(allowed, method)
+		}
+	}
+	secure(w.Header())
+	p := newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take this method")
+	p.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	p.write(w)
+}
+
+// secure has a browser make nothing of an answer but data.
+func secure(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
 }
 
 // schemaName names a type after its package too, since many are called Create.
@@ -78,10 +120,6 @@ func schemaName(t reflect.Type, hint string) string {
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
 	}
 	return name
-}
-
-func answer(p *Problem) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { p.write(w) })
 }
 
 // requestTimeout bounds every request from its first byte to its last; reads that
@@ -98,10 +136,14 @@ func (a *API) frame(cfg Config) mux.MiddlewareFunc {
 			if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 				c.IP = at.Addr().Unmap()
 			}
-			h := w.Header()
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("Cache-Control", "no-store")
-			h.Set("Request-Id", c.Request.String())
+			secure(w.Header())
+			w.Header().Set("Request-Id", c.Request.String())
+			ctx = access.With(ctx, c)
+			defer a.recovered(ctx, w)
+			if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+				malformed("query", "syntax", "is not well-formed").write(w)
+				return
+			}
 			if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
 				c.Actor, c.Denied = cfg.Authenticate(ctx, strings.TrimSpace(token))
 			}
@@ -109,6 +151,25 @@ func (a *API) frame(cfg Config) mux.MiddlewareFunc {
 		})
 	}
 }
+
+// recovered answers for an operation that panicked: a bug of ours, which is logged
+// with where it is.
+func (a *API) recovered(ctx context.Context, w http.ResponseWriter) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // what could not be written to a client that went away
+	}
+	a.logger.ErrorContext(ctx, "request panicked", "request_id", access.From(ctx).Request.String(), "panic", v, "stack", string(debug.Stack()))
+	problem(ctx, a.logger, errPanic).write(w) // has no effect if the answer has begun
+}
+
+var errPanic = domain.Errorf(domain.Internal, "internal", "something went wrong on our side")
 
 func truncate(s string, most int) string {
 	if len(s) > most {
@@ -122,35 +183,43 @@ type Op struct {
 	ID, Method, Path string
 	Summary          string
 	Who              Who
-	Status           int      // of success; 200 if zero
-	Tag              string   // groups operations in the document
-	Body             any      // an example of the body's type, where the handler reads it raw
-	Produces         []string // media types of a streamed answer
+	Status           int    // of success; 200 if zero
+	Tag              string // groups operations in the document
+	Body             any    // an example of what a merge patch is one of; nil: the body is what the input says
+	Lines            any    // an example of a line of a streamed answer; nil: the answer is what the output says
 }
 
 // Handle adds an operation to the API. Errors of the handler are answered as
 // problems; only [domain.Error] is shown to callers.
 func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
+	schemas := a.huma.OpenAPI().Components.Schemas
 	o := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
-		DefaultStatus: op.Status, Tags: []string{op.Tag}, MaxBodyBytes: 1 << 20, BodyReadTimeout: 15 * time.Second,
+		DefaultStatus: op.Status, Tags: []string{op.Tag}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see readBody
+		Extensions: map[string]any{"x-who": op.Who.String()},
 	}
 	if op.Who != Anyone {
 		o.Security = []map[string][]string{{"bearer": {}}}
 	}
 	if op.Body != nil {
-		t := reflect.TypeOf(op.Body)
-		o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/merge-patch+json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")},
-			"application/json":             {Schema: a.huma.OpenAPI().Components.Schemas.Schema(t, true, "")},
-		}}
-		o.SkipValidateBody = true
+		s := patchSchema(schemas, reflect.TypeOf(op.Body))
+		o.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/merge-patch+json": {Schema: s}, "application/json": {Schema: s}}}
+		o.SkipValidateBody = true // null empties
 	}
+	if op.Lines != nil {
+		s := schemas.Schema(reflect.TypeOf(op.Lines), true, "")
+		o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: s}}}}
+	}
+	_, body := reflect.TypeFor[I]().FieldByName("Body")
 	// Before anything of the request is looked at: who may not call an operation
 	// learns nothing of what it takes.
 	o.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-		if err := op.Who.admits(access.From(ctx.Context())); err != nil {
-			_, w := humamux.Unwrap(ctx)
+		r, w := humamux.Unwrap(ctx)
+		err := op.Who.admits(access.From(ctx.Context()))
+		if err == nil && body {
+			err = readBody(w, r)
+		}
+		if err != nil {
 			problem(ctx.Context(), a.logger, err).write(w)
 			return
 		}
@@ -163,6 +232,42 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		}
 		return out, nil
 	})
+}
+
+// patchSchema is that of a merge patch of t: everything in it may be null.
+func patchSchema(schemas huma.Registry, t reflect.Type) *huma.Schema {
+	s := *schemas.Schema(t, false, "")
+	s.Required = nil
+	s.Properties = maps.Clone(s.Properties)
+	for name, p := range s.Properties {
+		if p.Ref != "" {
+			inner := t
+			for f := range t.Fields() {
+				if n, _, _ := strings.Cut(f.Tag.Get("json"), ","); n == name {
+					inner = f.Type
+				}
+			}
+			p = patchSchema(schemas, inner)
+		}
+		one := *p
+		one.Nullable = true
+		if one.Enum != nil {
+			one.Enum = append(slices.Clone(one.Enum), nil)
+		}
+		s.Properties[name] = &one
+	}
+	return &s
+}
+
+func (w Who) String() string {
+	switch w {
+	case SignedIn:
+		return "employees"
+	case Admins:
+		return "administrators"
+	case Anyone:
+	}
+	return "anyone"
 }
 
 func (w Who) admits(c access.Caller) error {

@@ -4,15 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/eventlog"
 )
 
 // Problem is how every error is answered: RFC 9457 problem details.
@@ -63,21 +69,24 @@ func problem(ctx context.Context, logger *slog.Logger, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	all := domain.All(err)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return newProblem(499, "canceled", "the client went away")
+	}
+	all, trace := domain.All(err), access.From(ctx).Request.String()
 	if len(all) == 0 {
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return newProblem(499, "canceled", "the client went away")
+		if e := outage(err); e != nil {
+			all = []*domain.Error{e}
+		} else {
+			all = []*domain.Error{domain.Errorf(domain.Internal, "internal", "something went wrong on our side")}
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			return newProblem(http.StatusServiceUnavailable, "timeout", "this took too long; try again later")
+		if all[0].Kind == domain.Internal || all[0].Kind == domain.Unavailable {
+			logger.ErrorContext(ctx, "request failed", "request_id", trace, "err", err)
 		}
-		id := access.From(ctx).Request.String()
-		logger.ErrorContext(ctx, "request failed", "request_id", id, "err", err)
-		p := newProblem(http.StatusInternalServerError, "internal", "something went wrong on our side")
-		p.Trace = id
-		return p
 	}
 	p := newProblem(statuses[all[0].Kind], all[0].Code, all[0].Error())
+	if p.Status >= http.StatusInternalServerError {
+		p.Trace = trace
+	}
 	for _, e := range all {
 		if e.Field != "" {
 			p.Errors = append(p.Errors, FieldError{e.Field, e.Code, e.Msg})
@@ -114,15 +123,67 @@ func join(all []FieldError) string {
 	return b.String()
 }
 
+// outage is an error of the log or the database as its receiver may see it, or nil
+// where the error is nothing of theirs to tell.
+func outage(err error) *domain.Error {
+	switch {
+	case errors.Is(err, eventlog.ErrErased):
+		return domain.Errorf(domain.Conflict, "erased", "the person has been erased: there is nothing left to change")
+	case errors.Is(err, eventlog.ErrDeleted):
+		return domain.Errorf(domain.NotFound, "deleted", "this has been deleted for good")
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return domain.Errorf(domain.TooLarge, "too_large", "this is larger than the log takes at once")
+	case errors.Is(err, eventlog.ErrUnknown):
+		return domain.Errorf(domain.Unavailable, "outcome_unknown",
+			"the log did not answer in time, and may or may not have taken this: send it again with the same Idempotency-Key")
+	case errors.Is(err, eventlog.ErrUnavailable):
+		return domain.Errorf(domain.Unavailable, "log_unavailable", "the log cannot be reached; try again")
+	case errors.Is(err, context.DeadlineExceeded):
+		return domain.Errorf(domain.Unavailable, "timeout", "this took too long; try again later")
+	case databaseAway(err):
+		return domain.Errorf(domain.Unavailable, "database_unavailable", "the database cannot be reached; try again")
+	}
+	return nil
+}
+
+// databaseAway says whether PostgreSQL, and not what it was asked, is to blame.
+func databaseAway(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		for _, class := range []string{"08", "53", "57"} { // connection, resources, operator intervention
+			if strings.HasPrefix(e.Code, class) {
+				return true
+			}
+		}
+		return false
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
+	return connecting || network || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
 var codes = map[int]string{
-	http.StatusBadRequest:            "malformed",
-	http.StatusNotFound:              "not_found",
-	http.StatusMethodNotAllowed:      "method_not_allowed",
-	http.StatusRequestTimeout:        "timeout",
-	http.StatusRequestEntityTooLarge: "too_large",
-	http.StatusUnsupportedMediaType:  "media_type",
-	http.StatusUnprocessableEntity:   "invalid",
-	http.StatusNotAcceptable:         "not_acceptable",
+	http.StatusBadRequest:          "malformed",
+	http.StatusUnprocessableEntity: "invalid",
+}
+
+// faults are what huma says is wrong with a value, and how we say it. What is not
+// among them is told in huma's words.
+var faults = []struct{ prefix, code, message string }{
+	{validation.MsgUnexpectedProperty, "unknown_field", "is not a field of this"},
+	{"unknown query parameter", "unknown_parameter", "is not a parameter of this"},
+	{"expected value to be one of", "unknown", "has to be one of%s"},
+	{"expected length <=", "too_long", "has more than%s characters"},
+	{"expected array length <=", "too_many", "has more than%s elements"},
+	{"expected number >=", "out_of_range", "has to be at least%s"},
+	{"expected number <=", "out_of_range", "has to be at most%s"},
+	{"expected string to be RFC 4122 uuid", "uuid", "is not an id, as in 9b2f8a52-4a83-4b0f-8f5e-3d0f5b1c2a6d"},
+	{"invalid value", "malformed", "is malformed"},
+	{"expected array", "type", "has to be a list"},
+	{"expected boolean", "type", "has to be true or false"},
+	{"expected integer", "type", "has to be a whole number"},
+	{"expected string", "type", "has to be a text"},
+	{"expected object", "type", "has to be an object"},
+	{"invalid integer", "type", "has to be a whole number"},
 }
 
 // invalid is what huma finds wrong with a request before it reaches a handler.
@@ -136,27 +197,38 @@ func invalid(status int, msg string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		d, ok := err.(huma.ErrorDetailer) //nolint:errorlint // huma gives the details themselves
 		if !ok {
-			if err != nil {
-				p.Detail += ": " + err.Error()
-			}
 			continue
 		}
-		at := d.ErrorDetail()
-		field := at.Location
-		for _, in := range []string{"body.", "query.", "path.", "header."} {
-			field = strings.TrimPrefix(field, in)
-		}
-		message := at.Message
-		if name, ok := strings.CutPrefix(message, "expected required property "); ok { // huma names the object around it
-			name, _, _ = strings.Cut(name, " ")
-			field, message = strings.TrimPrefix(strings.TrimPrefix(field+"."+name, "body."), "."), "is required"
-		}
-		p.Errors = append(p.Errors, FieldError{field, "invalid", message})
+		p.Errors = append(p.Errors, fieldError(d.ErrorDetail()))
 	}
+	slices.SortStableFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
 	if len(p.Errors) > 0 {
 		p.Detail = join(p.Errors)
 	}
 	return p
+}
+
+func fieldError(at *huma.ErrorDetail) FieldError {
+	field := at.Location
+	for _, in := range []string{"body", "query", "path", "header"} {
+		if inner, ok := strings.CutPrefix(field, in+"."); ok {
+			field = inner
+			break
+		}
+	}
+	if name, ok := strings.CutPrefix(at.Message, "expected required property "); ok { // huma names the object around it
+		name, _, _ = strings.Cut(name, " ")
+		if field == "body" {
+			return FieldError{name, "required", "is required"}
+		}
+		return FieldError{field + "." + name, "required", "is required"}
+	}
+	for _, f := range faults {
+		if rest, ok := strings.CutPrefix(at.Message, f.prefix); ok {
+			return FieldError{field, f.code, strings.Replace(f.message, "%s", rest, 1)}
+		}
+	}
+	return FieldError{field, "invalid", at.Message}
 }
 
 func (p *Problem) write(w http.ResponseWriter) {

@@ -129,17 +129,45 @@ func employeeName(ctx context.Context, log Log, id domain.ID) (string, error) {
 
 type request struct {
 	ID       uuid.UUID `path:"id" format:"uuid"`
-	Revision int64     `query:"revision" doc:"Stop after this revision" default:"-1"`
-	AsOf     time.Time `query:"as_of" doc:"Stop after this moment"`
+	Revision int64     `query:"revision" doc:"Stop after this revision; -1 does not" default:"-1" minimum:"-1"`
+	AsOf     string    `query:"as_of" doc:"Stop after this moment: a time, or a date with all of its day" maxLength:"40"`
+}
+
+func (r *request) until() (Until, error) {
+	var u Until
+	if r.Revision >= 0 {
+		u.Revision = new(eventlog.Revision(r.Revision))
+	}
+	if r.AsOf == "" {
+		return u, nil
+	}
+	t, err := time.Parse(time.RFC3339, r.AsOf)
+	if err != nil {
+		if t, err = time.Parse(time.DateOnly, r.AsOf); err == nil {
+			t = t.AddDate(0, 0, 1).Add(-time.Nanosecond)
+		}
+	}
+	if err != nil {
+		return u, domain.Fault("as_of", "malformed", "%q is neither a time as in 2026-01-31T15:04:05Z nor a date as in 2026-01-31", r.AsOf)
+	}
+	u.AsOf = t
+	return u, nil
+}
+
+// line is a line of the answer: a step, or the last one of a story that broke off.
+type line struct {
+	*Step
+	Error string `json:"error,omitempty"`
 }
 
 // Routes adds the replay of a client, as lines of JSON.
 func Routes(api *httpapi.API, log Log) {
 	op := httpapi.GetOp("/api/v1/clients/{id}/replay", "Replay a client from the log: a line of JSON per event, with the state after it")
+	op.Lines = Step{}
 	httpapi.Handle(api, op, func(ctx context.Context, in *request) (*huma.StreamResponse, error) {
-		until := Until{AsOf: in.AsOf}
-		if in.Revision >= 0 {
-			until.Revision = new(eventlog.Revision(in.Revision))
+		until, err := in.until()
+		if err != nil {
+			return nil, err
 		}
 		if err := visible(ctx, log, in.ID); err != nil {
 			return nil, err
@@ -150,10 +178,10 @@ func Routes(api *httpapi.API, log Log) {
 			for step, err := range Client(ctx, log, in.ID, until) {
 				if err != nil {
 					// The status has been sent: a line that is no step says that the story is not whole.
-					_ = out.Encode(map[string]string{"error": "the replay broke off; try again"})
+					_ = out.Encode(line{Error: "the replay broke off; try again"})
 					return
 				}
-				if out.Encode(step) != nil {
+				if out.Encode(line{Step: &step}) != nil {
 					return
 				}
 			}
