@@ -14,9 +14,11 @@ import (
 // clients hands out a client that is connected, and replaces one that has died.
 //
 // The official client connects at its first call. Where that fails it is dead for
-// good, and all callers but the first hang in it; closing it makes them panic. So
-// nobody gets a client before it has connected, one that stops working is handed
-// out no more, and it is closed when its calls have ended.
+// good, and all callers but the first hang in it; closing it makes them panic. And
+// whenever a server says that it is unavailable, the next call connects anew and
+// leaves the old connection open for ever. So nobody gets a client before it has
+// connected; it serves one call alone before it serves all; one that stops working
+// is handed out no more, and it is closed when its calls have ended.
 type clients struct {
 	conf    *esdb.Configuration
 	life    context.Context // ends with close
@@ -26,10 +28,12 @@ type clients struct {
 	dialing *dialing
 }
 
-// connected is one client and its use. The lock of clients guards calls and retired.
+// connected is one client and its use. The lock of clients guards the fields.
 type connected struct {
 	*esdb.Client
 	calls   int
+	proven  bool          // a call has had an answer
+	turn    chan struct{} // closed, and made anew, when others may have their turn
 	retired bool
 	closing sync.Once
 }
@@ -66,9 +70,19 @@ func (cs *clients) get(ctx context.Context) (*connected, error) {
 			return nil, errors.Join(errUnsent, errClosed)
 		}
 		if c := cs.now; c != nil {
-			c.calls++
+			if c.proven || c.calls == 0 {
+				c.calls++
+				cs.mu.Unlock()
+				return c, nil
+			}
+			turn := c.turn
 			cs.mu.Unlock()
-			return c, nil
+			select {
+			case <-turn:
+				continue
+			case <-ctx.Done():
+				return nil, errors.Join(ErrUnavailable, errUnsent, ctx.Err())
+			}
 		}
 		d := cs.dialing
 		if d == nil {
@@ -117,7 +131,7 @@ func connect(conf *esdb.Configuration) (c *connected, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("event store client: %w", err)
 	}
-	c = &connected{Client: inner}
+	c = &connected{Client: inner, turn: make(chan struct{})}
 	if _, err := c.GetServerVersion(); err != nil {
 		c.close()
 		return nil, err
@@ -125,12 +139,22 @@ func connect(conf *esdb.Configuration) (c *connected, err error) {
 	return c, nil
 }
 
-func (cs *clients) giveBack(c *connected) {
+// giveBack ends a call, which was answered or was not.
+func (cs *clients) giveBack(c *connected, answered bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if c.calls--; c.retired && c.calls == 0 {
+	c.calls--
+	c.proven = c.proven || answered
+	c.next()
+	if c.retired && c.calls == 0 {
 		c.close()
 	}
+}
+
+// next wakes those who wait for their turn.
+func (c *connected) next() {
+	close(c.turn)
+	c.turn = make(chan struct{})
 }
 
 // drop has the next call make a new client, unless somebody dropped this one
@@ -144,7 +168,9 @@ func (cs *clients) drop(c *connected) {
 	if c.retired {
 		return
 	}
-	if c.retired = true; c.calls == 0 {
+	c.retired = true
+	c.next()
+	if c.calls == 0 {
 		c.close()
 		return
 	}
@@ -190,7 +216,6 @@ func call[T any](ctx context.Context, cs *clients, f func(context.Context, *esdb
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		defer cs.giveBack(c)
 		var o outcome
 		defer func() {
 			if p := recover(); p != nil {
@@ -199,6 +224,7 @@ func call[T any](ctx context.Context, cs *clients, f func(context.Context, *esdb
 			if broken(o.err) {
 				cs.drop(c)
 			}
+			cs.giveBack(c, !transient(classify(o.err)))
 			done <- o
 		}()
 		o.v, o.err = f(ctx, c.Client)
