@@ -56,13 +56,16 @@ func newFilter(o *streams.ReadReq_Options_FilterOptions) (*filter, error) {
 	return &f, nil
 }
 
+// unicodeClass finds the classes that mean ASCII to RE2 and all of Unicode to .NET.
+var unicodeClass = regexp.MustCompile(`\\[wWdDsSbB]`)
+
 // expression compiles a regular expression. The protocol's are those of .NET: what RE2 does not know, such as
-// lookaround and backreferences, goes to an engine that backtracks, with a limit on its time.
+// lookaround and backreferences, or knows otherwise, goes to an engine that backtracks, with a limit on its time.
 func expression(source string) (func(string) (bool, error), error) {
 	if len(source) > maxRegex {
 		return nil, invalid("the regular expression is longer than %d bytes", maxRegex)
 	}
-	if re, err := regexp.Compile(source); err == nil {
+	if re, err := regexp.Compile(source); err == nil && !unicodeClass.MatchString(source) {
 		return func(s string) (bool, error) { return re.MatchString(s), nil }, nil
 	}
 	re, err := regexp2.Compile(source, regexp2.None)

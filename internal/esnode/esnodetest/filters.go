@@ -105,6 +105,17 @@ func testFilters(t *testing.T, s *suite) {
 		}
 	})
 
+	t.Run("a regex knows letters outside ASCII", func(t *testing.T) {
+		t.Parallel()
+		from, mine := s.end(t), strings.ReplaceAll(fresh("letters"), "-", "")
+		s.append(t, newStream(), esdb.NoStream{}, typed(mine+"grün", events(1))...)
+		s.append(t, newStream(), esdb.NoStream{}, typed(mine+"grün!", events(1))...)
+		answers, _, err := s.raw.read(t, filtering(readingAll(from, all), byType(regex("^"+mine+`\w+$`)), 32))
+		if err != nil || countEvents(answers) != 1 {
+			t.Errorf("%d events, %v, want 1", countEvents(answers), err)
+		}
+	})
+
 	t.Run("a count of matches", func(t *testing.T) {
 		t.Parallel()
 		from, mine := s.end(t), fresh("counted")
