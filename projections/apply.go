@@ -36,8 +36,9 @@ type tables struct {
 	epoch  int64                        // of the parked streams
 	parked map[string]eventlog.Revision // nothing is applied from there on
 
-	filled int  // events applied through this
-	erased bool // some event came whose personal fields are gone
+	staged map[uint32]bool // connections, by process, that have the tables for updates
+	filled int             // events applied through this
+	erased bool            // some event came whose personal fields are gone
 }
 
 // tables opens the tables in the schema, which have to be in the state. The caller
@@ -48,10 +49,11 @@ func (e *engine) tables(ctx context.Context, p *Projector, schema, state string)
 	// The search path belongs to the connection, and so does this pool to the
 	// schema: a batch is prepared before any of it runs. The commit need not reach
 	// the disk: checkpoint and rows are lost together, and applied again.
-	for k, v := range map[string]string{
+	maps.Copy(conf.ConnConfig.RuntimeParams, map[string]string{
 		"search_path": e.searchPath(schema), "synchronous_commit": "off", "application_name": "annals projector " + schema,
-	} {
-		conf.ConnConfig.RuntimeParams[k] = v
+	})
+	if state != live {
+		maps.Copy(conf.ConnConfig.RuntimeParams, bulkParams)
 	}
 	db, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
@@ -214,16 +216,23 @@ func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work
 				return err
 			}
 			b = pgx.Batch{}
-			if err := t.copy(ctx, tx, w); err != nil {
+			if err := t.inBulk(ctx, tx, w.batch.QueuedQueries); err != nil {
 				return err
 			}
+		} else {
+			b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
 		}
-		b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
 		for _, p := range w.parks {
 			b.Queue(park, t.schema, p.rec.Stream, p.rec.Revision, p.rec.Position.Commit, p.rec.Position.Prepare, p.rec.ID, p.rec.Type, explain(p.err))
 		}
+		if len(b.QueuedQueries) == 0 {
+			return nil
+		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
+	if err != nil {
+		t.staged = nil // they went with the transaction
+	}
 	if fenced {
 		return t.whyFenced(ctx, from)
 	}
@@ -250,41 +259,6 @@ func (t *tables) whyFenced(ctx context.Context, from eventlog.Position) error {
 		return errors.Join(errAway, err)
 	}
 	return errParkedElsewhere
-}
-
-// copy moves the rows that the work inserts out of its batch, and copies them.
-func (t *tables) copy(ctx context.Context, tx pgx.Tx, w *work) error {
-	copied := t.p.copied()
-	rows := map[*Insert][][]any{}
-	var rest []*pgx.QueuedQuery
-	for _, q := range w.batch.QueuedQueries {
-		if i := copied[q.SQL]; i != nil {
-			rows[i] = append(rows[i], q.Arguments)
-		} else {
-			rest = append(rest, q)
-		}
-	}
-	w.batch.QueuedQueries = rest
-	for _, i := range t.p.Inserts {
-		if len(rows[i]) == 0 {
-			continue
-		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{i.table}, i.columns, pgx.CopyFromRows(rows[i])); err != nil {
-			return fmt.Errorf("copy into %s: %w", i.table, err)
-		}
-	}
-	return nil
-}
-
-// one holds a statement to changing exactly one row: an event of an aggregate that
-// is not there must not be lost quietly.
-func one(q *pgx.QueuedQuery) {
-	q.Exec(func(ct pgconn.CommandTag) error {
-		if n := ct.RowsAffected(); n != 1 {
-			return fmt.Errorf("the event changed %d rows instead of one", n)
-		}
-		return nil
-	})
 }
 
 var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)

@@ -4,8 +4,8 @@ import (
 	_ "embed"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/domain"
 	"annals/domain/client"
@@ -25,6 +25,7 @@ var (
 var clients = &Projector{
 	Name: "clients", Version: 1, Tables: clientsTables, Indexes: clientsIndexes,
 	Apply: applyClients, Inserts: []*Insert{insertClient},
+	Updates: []*Update{editClient, assignClient, retagClient, changeClientStatus, deactivateClient, eraseClient},
 }
 
 var insertClient = NewInsert("clients",
@@ -33,40 +34,37 @@ var insertClient = NewInsert("clients",
 	"first_key", "middle_key", "last_key", "company_key", "email_key", "phone_key",
 	"project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "revision", "erased")
 
-const (
+var (
 	// A parameter is null where the detail stays.
-	editClient = `update clients set revision = $2, updated_at = $3,
+	editClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3,
 		type = coalesce($4, type), first_name = coalesce($5, first_name), middle_name = coalesce($6, middle_name),
 		last_name = coalesce($7, last_name), company = coalesce($8, company), email = coalesce($9, email),
 		phone = coalesce($10, phone), website = coalesce($11, website), street = coalesce($12, street),
 		city = coalesce($13, city), region = coalesce($14, region), postal_code = coalesce($15, postal_code),
 		country = coalesce($16, country), first_key = coalesce($17, first_key), middle_key = coalesce($18, middle_key),
 		last_key = coalesce($19, last_key), company_key = coalesce($20, company_key), email_key = coalesce($21, email_key),
-		phone_key = coalesce($22, phone_key)
-		where id = $1`
-	assignClient = `update clients set revision = $2, updated_at = $3, project_id = $4, desk_id = $5, manager_id = $6 where id = $1`
-	retagClient  = `update clients set revision = $2, updated_at = $3, tags = array(
-		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")
-		where id = $1`
-	changeClientStatus = `update clients set revision = $2, updated_at = $3, status = $4 where id = $1`
-	deactivateClient   = `update clients set revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5 where id = $1`
-	eraseClient        = `update clients set erased = true, first_name = '', middle_name = '', last_name = '', company = '', email = '',
+		phone_key = coalesce($22, phone_key)`)
+	assignClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, project_id = $4, desk_id = $5, manager_id = $6`)
+	retagClient  = NewUpdate("clients", "id", `revision = $2, updated_at = $3, tags = array(
+		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")`)
+	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
+	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
+	eraseClient        = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', company = '', email = '',
 		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '',
-		last_key = '', company_key = '', email_key = '', phone_key = '', deactivation_reason = ''
-		where id = $1`
+		last_key = '', company_key = '', email_key = '', phone_key = '', deactivation_reason = ''`).Maybe()
 )
 
 func applyClients(b *pgx.Batch, r *eventlog.Record) {
 	if _, ok := r.Event.(eventschema.KeyDestroyed); ok {
-		b.Queue(eraseClient, id(r))
+		eraseClient.Queue(b, id(r))
 		return
 	}
 	e, ok := r.Event.(client.Event)
 	if !ok {
 		return
 	}
-	change := func(sql string, values ...any) {
-		one(b.Queue(sql, append([]any{id(r), r.Revision, r.Meta.At}, values...)...))
+	change := func(u *Update, values ...any) {
+		u.Queue(b, id(r), append([]any{r.Revision, r.Meta.At}, values...)...)
 	}
 	switch e := e.(type) {
 	case client.Registered:
@@ -107,21 +105,16 @@ func details(d client.Details) []any {
 }
 
 // id is that of the record's aggregate.
-func id(r *eventlog.Record) uuid.UUID {
+func id(r *eventlog.Record) pgtype.UUID {
 	ref, err := r.Ref()
 	if err != nil {
 		panic(err) // a record that was decoded has one
 	}
-	return ref.ID
+	return orNull(ref.ID)
 }
 
-// orNull is how an optional reference is stored.
-func orNull(id domain.ID) *uuid.UUID {
-	if id == (domain.ID{}) {
-		return nil
-	}
-	return &id
-}
+// orNull is how an id is stored: the zero ID, which stands for none, as null.
+func orNull(id domain.ID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: id != domain.ID{}} }
 
 // list keeps an empty list from being stored as null.
 func list[T any](s []T) []T {

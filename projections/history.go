@@ -4,6 +4,7 @@ import (
 	_ "embed"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/eventschema"
 	"annals/internal/eventlog"
@@ -51,7 +52,8 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 		c.personal = erased
 	}
 	m := r.Meta
-	insertHistory.Queue(b, ref.Category, ref.ID, r.Revision, int64(r.Position.Commit), r.ID, r.Type, m.At, m.Actor, m.Command, m.Correlation, //nolint:gosec // positions have 63 bits
+	insertHistory.Queue(b, ref.Category, orNull(ref.ID), r.Revision, int64(r.Position.Commit), pgtype.UUID{Bytes: r.ID, Valid: true}, r.Type, m.At,
+		pgtype.UUID{Bytes: m.Actor, Valid: true}, pgtype.UUID{Bytes: m.Command, Valid: true}, pgtype.UUID{Bytes: m.Correlation, Valid: true}, //nolint:gosec // positions have 63 bits
 		m.IP, m.UserAgent, m.App, r.Schema, c.json(), c.reason, list(c.personal), erased)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -37,7 +38,7 @@ var faults = map[string]func(*pgx.Batch){
 	},
 	"argument":  func(b *pgx.Batch) { b.Queue(`select $1::int`, "secret of Jürgen") },
 	"data":      func(b *pgx.Batch) { b.Queue(`select $1::text::int`, "secret of Jürgen") },
-	"no row":    func(b *pgx.Batch) { one(b.Queue(`update clients set status = '' where id = $1`, uuid.Nil)) },
+	"no row":    func(b *pgx.Batch) { changeClientStatus.Queue(b, orNull(uuid.New()), 1, time.Now(), "") },
 	"deferred":  func(b *pgx.Batch) { b.Queue(`insert into deferred values (1), (1)`) },
 	"too large": func(b *pgx.Batch) { b.Queue(`select pg_catalog.repeat('x', 2000000000)`) },
 }

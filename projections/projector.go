@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/internal/eventlog"
 )
@@ -28,24 +30,17 @@ type Projector struct {
 	// schema before their names. A statement that fails, a panic included, parks
 	// the event's stream.
 	Apply func(*pgx.Batch, *eventlog.Record)
-	// Inserts are those of Apply's statements that add one row and do not mind
-	// being run before the statements around them. A build copies their rows.
+	// Inserts and Updates are those of Apply's statements that a build may take
+	// together for many events, which is what makes it fast.
 	Inserts []*Insert
+	Updates []*Update
 }
 
 // Schema is the PostgreSQL schema of the projector's version.
 func (p *Projector) Schema() string { return fmt.Sprintf("%s_v%d", p.Name, p.Version) }
 
-// copied finds the Insert that a queued statement came from.
-func (p *Projector) copied() map[string]*Insert {
-	m := make(map[string]*Insert, len(p.Inserts))
-	for _, i := range p.Inserts {
-		m[i.sql] = i
-	}
-	return m
-}
-
-// An Insert is a statement that adds one row.
+// An Insert is a statement that adds one row, and does not mind being run before
+// the updates around it.
 type Insert struct {
 	table   string
 	columns []string
@@ -67,4 +62,39 @@ func (i *Insert) Queue(b *pgx.Batch, values ...any) {
 		panic(fmt.Sprintf("%d values for the %d columns of %s", len(values), len(i.columns), i.table))
 	}
 	b.Queue(i.sql, values...)
+}
+
+// An Update is a statement that changes one row, by its key, and nothing else.
+type Update struct {
+	table, key, set string
+	sql             string
+	maybe           bool // there need not be such a row
+}
+
+// NewUpdate returns the statement that sets columns, as in "name = $2", of the row
+// whose key is $1. There has to be one: an event of an aggregate that is not there
+// must not be lost quietly.
+func NewUpdate(table, key, set string) *Update {
+	return &Update{table: table, key: key, set: set, sql: fmt.Sprintf("update %s set %s where %s = $1", table, set, key)}
+}
+
+// Maybe returns the update for when there need not be such a row.
+func (u *Update) Maybe() *Update {
+	u.maybe = true
+	return u
+}
+
+// Queue changes the row with the key.
+func (u *Update) Queue(b *pgx.Batch, key pgtype.UUID, values ...any) {
+	q := b.Queue(u.sql, append([]any{key}, values...)...)
+	if !u.maybe {
+		q.Exec(func(ct pgconn.CommandTag) error { return u.changed(ct, 1) })
+	}
+}
+
+func (u *Update) changed(ct pgconn.CommandTag, want int64) error {
+	if n := ct.RowsAffected(); n != want && !u.maybe {
+		return fmt.Errorf("%d events changed %d rows of %s", want, n, u.table)
+	}
+	return nil
 }

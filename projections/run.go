@@ -34,6 +34,7 @@ type Runner struct {
 // state is what a Runner knows of a projector.
 type state struct {
 	caughtUp bool  // since the start
+	runs     int   // applied
 	err      error // why the last attempt at something failed
 }
 
@@ -110,20 +111,27 @@ func (r *Runner) readStart(ctx context.Context) {
 
 // keep has the projector work whenever nobody else has it work.
 func (r *Runner) keep(ctx context.Context, e *engine, p *Projector) {
-	for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
-		began := time.Now() //nolint:forbidigo // how long something took, not what time it is
+	const short = 100 * time.Millisecond
+	for wait := short; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+		before := r.progress(p)
 		err := r.lead(ctx, e, p)
 		if ctx.Err() != nil {
 			return
 		}
 		r.failed(ctx, p, err)
-		if time.Since(began) > time.Minute || errors.Is(err, ErrFenced) {
-			wait = 100 * time.Millisecond
+		if r.progress(p) != before || errors.Is(err, ErrFenced) {
+			wait = short
 		}
 		if pause(ctx, wait) != nil {
 			return
 		}
 	}
+}
+
+func (r *Runner) progress(p *Projector) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.states[p.Name].runs
 }
 
 var errSuperseded = errors.New("a later version is in use: this program must be updated, or rebuild the read model to go back")
@@ -223,6 +231,7 @@ func (r *Runner) applied(p *Projector, run feed.Run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.states[p.Name]
+	s.runs++
 	s.err, s.caughtUp = nil, s.caughtUp || run.Live
 }
 
