@@ -55,6 +55,7 @@ var calls = map[string]func(context.Context, *Log) error{
 // TestUnreachable: with nobody there, and with somebody there who does not speak,
 // every call returns in time; and when the node comes the same Log works.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	for name, silent := range map[string]bool{"nobody listens": false, "nobody answers": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
