@@ -35,17 +35,21 @@ func benchCommand() *cobra.Command {
 		Short: "Measure how fast this is here, each figure beside the limit of the machine",
 		Long: "Measure how fast this is here, each figure beside the limit of the machine, measured in the same run.\n" +
 			"A PostgreSQL of its own is started in a temporary folder (TMPDIR says where: it should be on a real disk),\n" +
-			"and everything is removed again. The measurements:\n" + names.String(),
+			"and everything is removed again. A target that is missed is no failure: the report says where the time went.\n" +
+			"The measurements:\n" + names.String(),
 	}
 	f := cmd.Flags()
 	database := f.String("database", "", "postgres:// URL of a server to measure on; databases are created there and dropped (default: a private one)")
 	events := f.Int("events", 1_000_000, "events in the log that a read model is rebuilt from")
 	seconds := f.Int("seconds", 8, "how long to repeat what is repeated")
-	quick := f.Bool("quick", false, "a second of everything: shows that it works, not how fast it is")
+	quick := f.Bool("quick", false, "a moment of everything: shows that it works, not how fast it is")
 	asJSON := f.Bool("json", false, "print the report as JSON")
 	profile := f.String("profile", "", "folder to write CPU profiles to; the report says what is in them")
 	verbose := f.Bool("verbose", false, "tell on standard error what is being done")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := bench.Check(args); err != nil {
+			return exit{exitUsage, err}
+		}
 		if *events < 1000 || *events > 20_000_000 || *seconds < 1 || *seconds > 60 {
 			return usage("--events takes 1000 to 20000000, --seconds 1 to 60")
 		}
@@ -57,15 +61,13 @@ func benchCommand() *cobra.Command {
 			Logger: slog.New(slog.DiscardHandler),
 		}
 		if *quick {
-			cfg.Events, cfg.Duration = min(cfg.Events, 20_000), time.Second
+			cfg.Events, cfg.Duration = min(cfg.Events, 10_000), 500*time.Millisecond
 		}
 		if *verbose {
 			cfg.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 		}
 		report, err := measure(cmd.Context(), cfg, *database)
 		switch {
-		case errors.Is(err, bench.ErrNone):
-			return exit{exitUsage, err}
 		case len(report.Figures) == 0:
 			return err
 		case *asJSON:

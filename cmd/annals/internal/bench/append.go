@@ -51,7 +51,7 @@ func (r *run) appends(ctx context.Context) error {
 			if one, err = r.append(ctx, client, 1, r.Duration/2); err != nil {
 				return err
 			}
-			r.perName["append"] = many.rate()
+			r.appended = many.rate()
 			limit := fmt.Sprintf("the table written directly, %d a commit", directBatch)
 			r.add(Figure{
 				Name: "append", What: "64 callers", Value: many.rate(), Unit: "events/s", P50: many.at(50), P99: many.at(99),

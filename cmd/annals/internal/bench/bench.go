@@ -67,57 +67,62 @@ type measurement struct {
 	run         func(*run, context.Context) error
 }
 
-// all are in the order in which they run. It is a function since those that need
-// another's figure run that one.
-func all() []measurement {
-	return []measurement{
-		{"append", "durable appends of single events through the official client", (*run).appends},
-		{"subscribe", "catching up with the log through the official client", (*run).subscribes},
-		{"commands", "mixed commands over HTTP", (*run).commands},
-		{"rebuild", "a read model built anew from the log", (*run).rebuilds},
-		{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
-	}
+// all are in the order in which they run.
+var all = []measurement{
+	{"append", "durable appends of single events through the official client", (*run).appends},
+	{"subscribe", "catching up with the log through the official client", (*run).subscribes},
+	{"commands", "mixed commands over HTTP", (*run).commands},
+	{"rebuild", "a read model built anew from the log", (*run).rebuilds},
+	{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 }
 
 // Names lists the measurements, with what each is about.
 func Names() [][2]string {
 	var names [][2]string
-	for _, m := range all() {
+	for _, m := range all {
 		names = append(names, [2]string{m.name, m.short})
 	}
 	return names
 }
 
-// ErrNone is what a run fails with that was asked for a measurement there is not.
-var ErrNone = errors.New("there is no such measurement")
+// Check says which of the names is not that of a measurement.
+func Check(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(m measurement) bool { return m.name == name }) {
+			var known []string
+			for _, m := range all {
+				known = append(known, m.name)
+			}
+			return fmt.Errorf("there is no measurement %q, only %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
 
 // run is a run under way.
 type run struct {
 	Config
-	report  *Report
-	perName map[string]float64 // rates that others are compared with
+	report   *Report
+	appended float64 // events a second, once measured
 }
 
 // Run measures. The report holds what was measured before an error.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	report := Report{Machine: machine()}
-	for _, name := range cfg.Names {
-		if !slices.ContainsFunc(all(), func(m measurement) bool { return m.name == name }) {
-			var names []string
-			for _, m := range all() {
-				names = append(names, m.name)
-			}
-			return report, fmt.Errorf("%q: %w, only %s", name, ErrNone, strings.Join(names, ", "))
-		}
+	if err := Check(cfg.Names); err != nil {
+		return report, err
 	}
-	r := &run{Config: cfg, report: &report, perName: map[string]float64{}}
-	for _, m := range all() {
+	r := &run{Config: cfg, report: &report}
+	for _, m := range all {
 		if len(cfg.Names) > 0 && !slices.Contains(cfg.Names, m.name) {
 			continue
 		}
 		if err := m.run(r, ctx); err != nil {
 			return report, fmt.Errorf("%s: %w", m.name, err)
 		}
+	}
+	if cfg.Profile == "" {
+		report.telling()
 	}
 	return report, nil
 }

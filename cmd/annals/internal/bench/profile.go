@@ -20,7 +20,7 @@ import (
 // in it, but for how much.
 type Profile struct {
 	Name     string        `json:"name"`
-	File     string        `json:"file"`
+	File     string        `json:"file,omitempty"`
 	CPU      time.Duration `json:"cpu_ns"`                // used by the process
 	Database time.Duration `json:"database_ns,omitempty"` // CPU used by PostgreSQL, where that can be told
 	Wall     time.Duration `json:"wall_ns"`               //
@@ -36,43 +36,49 @@ type Share struct {
 
 const topConsumers = 8
 
-// profiled runs f, and where profiles are wanted keeps one of it.
+// profiled runs f and notes where the time went. The file is written only where
+// that was asked for; a process that is being profiled already does without.
 func (r *run) profiled(ctx context.Context, name, url string, f func() error) error {
-	if r.Profile == "" {
-		return f()
-	}
 	var raw bytes.Buffer
 	before, known := serverCPU(ctx, url)
-	if err := pprof.StartCPUProfile(&raw); err != nil {
-		return fmt.Errorf("profile: %w", err)
+	if pprof.StartCPUProfile(&raw) != nil {
+		return f()
 	}
 	start := now()
 	err := f()
-	wall := now().Sub(start)
+	p := Profile{Name: name, Wall: now().Sub(start)}
 	pprof.StopCPUProfile()
 	if err != nil {
 		return err
 	}
-	after, stillKnown := serverCPU(ctx, url)
-	known = known && stillKnown
-	if err := os.MkdirAll(r.Profile, 0o755); err != nil { //nolint:gosec // nothing secret
-		return fmt.Errorf("profile: %w", err)
-	}
-	file := filepath.Join(r.Profile, name+".pprof")
-	if err := os.WriteFile(file, raw.Bytes(), 0o644); err != nil { //nolint:gosec // nothing secret
-		return fmt.Errorf("profile: %w", err)
+	if after, ok := serverCPU(ctx, url); ok && known {
+		p.Database = after - before
 	}
 	parsed, err := profile.ParseData(raw.Bytes())
 	if err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
-	p := Profile{Name: name, File: file, Wall: wall}
 	p.read(parsed)
-	if known {
-		p.Database = after - before
+	if r.Profile != "" {
+		p.File = filepath.Join(r.Profile, name+".pprof")
+		err := os.MkdirAll(r.Profile, 0o755) //nolint:gosec // nothing secret
+		if err == nil {
+			err = os.WriteFile(p.File, raw.Bytes(), 0o644) //nolint:gosec // nothing secret
+		}
+		if err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
 	}
 	r.report.Profiles = append(r.report.Profiles, p)
 	return nil
+}
+
+// telling drops the profiles that nobody asked for: those of measurements that met
+// their targets.
+func (r *Report) telling() {
+	r.Profiles = slices.DeleteFunc(r.Profiles, func(p Profile) bool {
+		return !slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Name == p.Name && f.Met != nil && !*f.Met })
+	})
 }
 
 // read adds up the samples: where the CPU was, by package, and under which of our
@@ -131,7 +137,7 @@ func (p Profile) print(b *strings.Builder) {
 	if p.Database > 0 {
 		database = fmt.Sprintf("%.1f s", p.Database.Seconds())
 	}
-	fmt.Fprintf(b, "\n%s: %.1f s of CPU in %.1f s, and PostgreSQL %s: %s\n", p.Name, p.CPU.Seconds(), p.Wall.Seconds(), database, p.File)
+	fmt.Fprintf(b, "\nwhere %s spent %.1f s: CPU %.1f s, PostgreSQL's %s  %s\n", p.Name, p.Wall.Seconds(), p.CPU.Seconds(), database, p.File)
 	line := func(title string, shares []Share) {
 		parts := make([]string, len(shares))
 		for i, s := range shares {
