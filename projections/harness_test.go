@@ -42,7 +42,12 @@ type world struct {
 	clock   time.Time
 }
 
-func newWorld(t *testing.T) *world { return newWorldOn(t, esnodetest.Start(t)) }
+// newWorld lets the test run beside others: it shares nothing with them.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	return newWorldOn(t, esnodetest.Start(t))
+}
 
 func newWorldOn(t *testing.T, address string) *world {
 	t.Helper()

@@ -46,7 +46,6 @@ var faults = map[string]func(*pgx.Batch){
 func TestParkAndResume(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			w := newWorld(t)
 			var mended atomic.Bool
 			var bad uuid.UUID

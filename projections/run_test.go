@@ -22,22 +22,27 @@ import (
 	"annals/internal/postgres/pgtest"
 )
 
-// busy appends until stop is called.
+// busy appends, some hundred events a second, until stop is called.
 func (w *world) busy(c company) (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
 		var id uuid.UUID
 		for n := 0; ; n++ {
 			select {
 			case <-ended:
 				return
-			default:
+			case <-tick.C:
 			}
 			if n%3 == 0 {
 				id = w.client(c, n)
 			} else {
 				w.append(domain.Client, id, client.Retagged{Added: []string{fmt.Sprint(n)}})
+			}
+			if n%30 == 29 {
+				w.erase(id)
 			}
 		}
 	}()
@@ -51,7 +56,7 @@ func TestKilledConnections(t *testing.T) {
 	c := w.company()
 	w.caughtUp(r)
 	stop := w.busy(c)
-	for range 15 {
+	for range 10 {
 		var killed int
 		w.scan(`select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name like 'annals%'`)(&killed)
 		at := w.position()

@@ -170,28 +170,11 @@ func TestVerifyUnderLoad(t *testing.T) {
 	r, _ := w.run()
 	c := w.company()
 	w.caughtUp(r)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			id := w.client(c, n)
-			w.append(domain.Client, id, client.StatusChanged{From: client.Lead, To: client.Active})
-			if n%5 == 0 {
-				w.erase(id)
-			}
-		}
-	}()
+	stop := w.busy(c)
 	for range 3 {
 		w.verified()
 	}
-	close(stop)
-	<-done
+	stop()
 	w.append(domain.Employee, c.manager, employee.Assigned{})
 	w.caughtUp(r)
 	w.verified()
