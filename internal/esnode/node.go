@@ -51,6 +51,9 @@ const (
 	closeGrace = time.Second
 )
 
+// Check says what is wrong with the addresses, files and passwords that are configured. It opens none of them.
+func (c Config) Check() error { return c.check() }
+
 func (c *Config) check() error {
 	if c.MaxAppendSize == 0 {
 		c.MaxAppendSize = defaultMaxAppendSize
