@@ -150,7 +150,7 @@ func execute(ctx context.Context, database, sql string) error {
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
@@ -189,7 +189,7 @@ func serveBench(ctx context.Context, data, database string, logger *slog.Logger)
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	var s struct{ Token string }
 	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 		return nil, errors.Join(fmt.Errorf("session: %w", err), stop())

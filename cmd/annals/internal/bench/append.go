@@ -10,7 +10,6 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"annals/internal/esnode"
 	"annals/internal/esnode/engine"
@@ -68,11 +67,11 @@ func (r *run) appends(ctx context.Context) error {
 
 // direct is how many events a second go into the log's table.
 func (r *run) direct(ctx context.Context, url string) (float64, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("database: %w", err)
+		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	if err := engine.CreateSchema(ctx, conn); err != nil {
 		return 0, err
 	}
@@ -122,7 +121,7 @@ func (r *run) onNode(ctx context.Context, url string, f func(*esdb.Client) error
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	return f(client)
 }
 

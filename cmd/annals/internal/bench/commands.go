@@ -49,7 +49,7 @@ func (r *run) commands(ctx context.Context) error {
 		}
 		f := Figure{
 			Name: "commands", What: fmt.Sprintf("%d connections, mixed", connections), Value: mixed.rate(), Unit: "commands/s", P50: mixed.at(50), P99: mixed.at(99),
-			Limit: r.appended, LimitIs: "appends with 64 callers", Note: fmt.Sprintf("%s commands: register 30 %%, edit, assign and retag 20 %% each, status 10 %%; none failed", number(float64(len(mixed.each)))),
+			Limit: r.appended, LimitIs: "appends with 64 callers", Note: number(float64(len(mixed.each))) + " commands: register 30 %, edit, assign and retag 20 % each, status 10 %; none failed",
 		}
 		r.add(f)
 		f.Limit, f.LimitIs, f.Note = empty.rate(), "empty requests to the same server", ""

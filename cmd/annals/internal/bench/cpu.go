@@ -8,19 +8,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // serverCPU is the CPU time that the PostgreSQL behind url has used so far, all of
 // its processes together. It is known where the server runs on this machine and
 // the machine is a Linux; ok is false elsewhere.
 func serverCPU(ctx context.Context, url string) (used time.Duration, ok bool) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
 		return 0, false
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	var backend int
 	if err := conn.QueryRow(ctx, "select pg_backend_pid()").Scan(&backend); err != nil {
 		return 0, false
@@ -52,7 +50,7 @@ const tick = 10 * time.Millisecond
 
 // statOf reads /proc/PID/stat, see proc(5).
 func statOf(pid string) (processStat, bool) {
-	raw, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	raw, err := os.ReadFile(filepath.Join("/proc", pid, "stat")) //nolint:gosec // pid is a number
 	begin, end := bytes.IndexByte(raw, '('), bytes.LastIndexByte(raw, ')')
 	if err != nil || begin < 0 || end < begin {
 		return processStat{}, false

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"annals/internal/eventlog"
 )
 
@@ -118,11 +116,11 @@ const checkpoint = `select commit, prepare from annals_read.freshness where proj
 
 // watch notes when the list's checkpoint moves, until ctx ends.
 func watch(ctx context.Context, url string) ([]sight, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("watch the checkpoint: %w", err)
+		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	var sights []sight
 	for {
 		var p eventlog.Position
@@ -143,11 +141,11 @@ func watch(ctx context.Context, url string) ([]sight, error) {
 func untilSeen(ctx context.Context, url string, acks []ack) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return fmt.Errorf("watch the checkpoint: %w", err)
+		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	last := slices.MaxFunc(acks, func(a, b ack) int { return a.position.Compare(b.position) }).position
 	for {
 		var p eventlog.Position
@@ -165,11 +163,11 @@ func untilSeen(ctx context.Context, url string, acks []ack) error {
 // commit notes how long the least transaction takes, a hundred times a second,
 // until ctx ends.
 func commit(ctx context.Context, url string) (took, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return took{}, fmt.Errorf("commit beside it: %w", err)
+		return took{}, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	if _, err := conn.Exec(ctx, `create schema annals_bench; create table annals_bench.one (n bigint) with (fillfactor = 10); insert into annals_bench.one values (0)`); err != nil {
 		return took{}, fmt.Errorf("commit beside it: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
 	"annals/domain/client"
@@ -164,16 +163,11 @@ func (h *history) add(out []*engine.Event, category string, s *someone, m domain
 // load writes events into the log's table by the shortest way: it is the same log,
 // filled sooner. next answers up to so many events, and none at the end.
 func load(ctx context.Context, url string, next func(n int) ([]*engine.Event, error)) error {
-	conf, err := pgx.ParseConfig(url)
+	conn, done, err := connect(ctx, url, map[string]string{"synchronous_commit": "off"})
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return err
 	}
-	conf.RuntimeParams["synchronous_commit"] = "off"
-	conn, err := pgx.ConnectConfig(ctx, conf)
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	if err := engine.CreateSchema(ctx, conn); err != nil {
 		return err
 	}

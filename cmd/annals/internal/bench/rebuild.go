@@ -105,15 +105,11 @@ func (h *history) mix() string {
 func copied(ctx context.Context, url string, want int) (time.Duration, error) {
 	i := slices.IndexFunc(projections.All, func(p *projections.Projector) bool { return p.Name == rebuilt })
 	model := projections.All[i]
-	conf, err := pgx.ParseConfig(url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("database: %w", err)
+		return 0, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, conf)
-	if err != nil {
-		return 0, fmt.Errorf("database: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	var from, trigrams, columns string
 	err = conn.QueryRow(ctx, `select a.schema, n.nspname, (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
 			where attrelid = format('%I.%I', a.schema, $1::text)::regclass and attnum > 0 and not attisdropped and attgenerated = '')
@@ -126,8 +122,7 @@ func copied(ctx context.Context, url string, want int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("temporary file: %w", err)
 	}
-	defer os.Remove(rows.Name())
-	defer rows.Close()
+	defer func() { _, _ = rows.Close(), os.Remove(rows.Name()) }()
 	tag, err := conn.PgConn().CopyTo(ctx, rows, fmt.Sprintf("copy (select %s from %s) to stdout binary", columns, pgx.Identifier{from, rebuilt}.Sanitize()))
 	if err != nil {
 		return 0, err
@@ -138,12 +133,8 @@ func copied(ctx context.Context, url string, want int) (time.Duration, error) {
 	if _, err := rows.Seek(0, io.SeekStart); err != nil {
 		return 0, fmt.Errorf("temporary file: %w", err)
 	}
-	for k, v := range map[string]string{
-		"search_path": "annals_bench, " + pgx.Identifier{trigrams}.Sanitize(), "maintenance_work_mem": "256MB", "synchronous_commit": "off",
-	} {
-		conf.RuntimeParams[k] = v
-	}
-	if _, err := conn.Exec(ctx, "create schema annals_bench; set search_path = annals_bench, "+pgx.Identifier{trigrams}.Sanitize()+"; "+model.Tables); err != nil {
+	path := "annals_bench, " + pgx.Identifier{trigrams}.Sanitize()
+	if _, err := conn.Exec(ctx, "create schema annals_bench; set search_path = "+path+"; "+model.Tables); err != nil {
 		return 0, err
 	}
 	start := now()
@@ -157,11 +148,13 @@ func copied(ctx context.Context, url string, want int) (time.Duration, error) {
 			continue
 		}
 		g.Go(func() error {
-			conn, err := pgx.ConnectConfig(within, conf.Copy())
+			conn, done, err := connect(within, url, map[string]string{
+				"search_path": path, "maintenance_work_mem": "256MB", "synchronous_commit": "off",
+			})
 			if err != nil {
 				return err
 			}
-			defer conn.Close(context.WithoutCancel(within))
+			defer done()
 			_, err = conn.Exec(within, sql)
 			return err
 		})

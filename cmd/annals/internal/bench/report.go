@@ -60,9 +60,12 @@ func (r Report) Print(w io.Writer) error {
 	fmt.Fprintln(&b, r.Machine)
 	fmt.Fprintln(&b)
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "measurement\tof\tfigure\tp50\tp99\tlimit here\tratio\ttarget\t\t")
+	lines := []string{"measurement\tof\tfigure\tp50\tp99\tlimit here\tratio\ttarget\t"}
 	for _, f := range r.Figures {
-		fmt.Fprintln(table, strings.Join(f.cells(), "\t")+"\t")
+		lines = append(lines, strings.Join(f.cells(), "\t"))
+	}
+	if _, err := io.WriteString(table, strings.Join(lines, "\t\n")+"\t\n"); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("report: %w", err)

@@ -63,7 +63,7 @@ func (c *caller) do(ctx context.Context, method, path string, body any, signedIn
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err == nil && res.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s %s: %s: %.300s", method, path, res.Status, answer)
@@ -94,12 +94,11 @@ type office struct {
 // file is what has to be known of a client to go on with it. Whoever works with a
 // client has it for themselves meanwhile, as it is with most clients.
 type file struct {
-	id      domain.ID
-	n       int
-	edits   int
-	status  client.Status
-	project int
-	tagged  bool
+	id     domain.ID
+	n      int
+	edits  int
+	status client.Status
+	tagged bool
 }
 
 // furnish sets the office up, with some clients to begin with.

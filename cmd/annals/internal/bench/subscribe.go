@@ -9,7 +9,6 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"annals/internal/esnode/engine"
 )
@@ -90,11 +89,11 @@ func (r *run) passes(total int, pass func() (int, error)) (float64, error) {
 }
 
 func selectAll(ctx context.Context, url string) (int, error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
-		return 0, fmt.Errorf("database: %w", err)
+		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer done()
 	rows, err := conn.Query(ctx, `select position, revision, stream, id, type, created, is_json, data, metadata
 		from annals_log.events order by position`)
 	if err != nil {
@@ -137,7 +136,7 @@ func catchUp(ctx context.Context, client *esdb.Client, total int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("subscribe: %w", err)
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	for n := 0; ; {
 		e := sub.Recv()
 		switch {
