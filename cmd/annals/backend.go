@@ -72,7 +72,7 @@ func (b *backend) startPostgres(ctx context.Context, logger *slog.Logger, servin
 		}
 		b.private, err = start(ctx, postgres.Config{Dir: filepath.Join(b.data, "postgres"), Logger: logger})
 		if errors.Is(err, postgres.ErrInUse) {
-			return fmt.Errorf("data directory %s: %w", b.data, postgres.ErrInUse)
+			return fmt.Errorf("data directory: %w", err)
 		}
 		if err != nil {
 			return fmt.Errorf("private PostgreSQL: %w", err)

@@ -12,6 +12,9 @@ import (
 
 	"github.com/joho/godotenv"
 	"github.com/spf13/cobra"
+
+	"annals/internal/esnode"
+	"annals/internal/masterkey"
 )
 
 // config is how the process is set up: by flag, environment or file, the first
@@ -130,6 +133,17 @@ func (c *config) check() error {
 	for role := range strings.SplitSeq(c.roles, ",") {
 		if role != "api" && role != "projector" {
 			fault("ANNALS_ROLES", "%q is none of api, projector", role)
+		}
+	}
+	if c.masterKey != "" {
+		if _, err := masterkey.Load("", c.masterKey); err != nil {
+			fault("ANNALS_MASTER_KEY", "does not hold 64 hexadecimal digits") // and not quoted: it is a secret
+		}
+	}
+	if c.eventStore == "" && len(all) == 0 {
+		node := esnode.Config{Listen: c.eventStoreListen, CertFile: c.eventStoreCert, KeyFile: c.eventStoreKey, AdminPassword: c.eventStorePass}
+		if err := node.Check(); err != nil {
+			fault("ANNALS_EVENTSTORE_LISTEN, _CERT, _KEY and _PASSWORD", "%v", err)
 		}
 	}
 	dir, err := filepath.Abs(c.data)

@@ -111,8 +111,8 @@ func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects
 	return nil
 }
 
-// lazyFile is created by the first write, so that an import without rejects
-// leaves no file, and one with rejects replaces that of the time before.
+// lazyFile is created by the first write, so that an import that is used wrongly
+// leaves the rejects of the time before as they are. One that runs replaces them.
 type lazyFile struct {
 	name string
 	file *os.File

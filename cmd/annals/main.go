@@ -63,8 +63,13 @@ func root() *cobra.Command {
 		Short:         "The CRM that remembers",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          wantArgs(0),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("there is no command %q: see annals --help", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit{exitUsage, err} })
 	cmd.AddCommand(serveCommand(), importCommand(), replayCommand(), signInCommand(), projectionsCommand(), logCommand(), benchCommand(), &cobra.Command{

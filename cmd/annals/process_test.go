@@ -26,7 +26,7 @@ const patience = 2 * time.Minute
 // workDir is a new folder that the user of a private PostgreSQL can reach, and whose path leaves room for a socket.
 func workDir(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "annals-test-")
+	dir, err := os.MkdirTemp("", "annals-test-") //nolint:usetesting // that one is for our user alone
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"annals/internal/esnode/esnodetest"
 	"annals/internal/postgres"
 	"annals/internal/postgres/pgtest"
 )
@@ -28,6 +29,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	// database: a new, empty database for ANNALS_DATABASE, whose user is a superuser
 	"database": func(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Setenv("ANNALS_DATABASE", pgtest.Database(of(ts).tb))
+	},
+	// eventstore: another node, with a database of its own, for ANNALS_EVENTSTORE
+	"eventstore": func(ts *testscript.TestScript, _ bool, _ []string) {
+		ts.Setenv("ANNALS_EVENTSTORE", esnodetest.Start(of(ts).tb))
 	},
 	// serve [-as NAME] [ARG…]: annals serve, until it is ready; ANNALS_URL is then its address
 	"serve": serveScript,
@@ -78,7 +83,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"http": httpScript,
 	// status CODE, header NAME VALUE: of the last answer
 	"status": func(ts *testscript.TestScript, _ bool, args []string) {
-		if got := fmt.Sprint(of(ts).last.status); got != args[0] {
+		if got := strconv.Itoa(of(ts).last.status); got != args[0] {
 			ts.Fatalf("status %s, not %s: %s", got, args[0], of(ts).last.body)
 		}
 	},
@@ -87,7 +92,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("%s is %q, not %q", args[0], got, args[1])
 		}
 	},
-	// want PATH VALUE: something in the last answer, as in items.0.name; PATH.# is the length of a list
+	// want PATH VALUE: something in the last answer, as in items.0.name; PATH.len is the length of a list
 	"want": func(ts *testscript.TestScript, neg bool, args []string) {
 		if got := of(ts).at(ts, args[0]); (got == args[1]) == neg {
 			ts.Fatalf("%s is %s", args[0], got)
@@ -220,7 +225,7 @@ func (s *story) at(ts *testscript.TestScript, path string) string {
 		case map[string]any:
 			v = at[word]
 		case []any:
-			if word == "#" {
+			if word == "len" {
 				v = len(at)
 				continue
 			}

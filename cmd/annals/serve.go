@@ -176,13 +176,7 @@ func (s *server) routes() http.Handler {
 		replay.Routes(api, s.log)
 	}
 	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }).Methods(http.MethodGet)
-	router.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.check(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ready\n")
-	}).Methods(http.MethodGet)
+	router.HandleFunc("/readyz", s.readyz).Methods(http.MethodGet)
 	router.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
 	return router
 }

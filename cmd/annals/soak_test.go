@@ -116,7 +116,7 @@ func newSoak(t *testing.T, seed uint64) *soak {
 	return s
 }
 
-const soakPassword = "soak soak soak"
+const soakPassword = "kill me softly"
 
 // start is the first start, which makes everything.
 func (s *soak) start(t *testing.T) {

@@ -226,7 +226,7 @@ func (w *writer) command(method, path, id, key string, body any) (r receipt, err
 // again waits before the next attempt, if there is to be one.
 func (w *writer) again(err error, begun time.Time, wait time.Duration) error {
 	const most = 90 * time.Second
-	if _, ok := errors.AsType[errAgain](err); !ok {
+	if _, ok := errors.AsType[againError](err); !ok {
 		return err
 	}
 	if time.Since(begun) > most {
@@ -259,20 +259,20 @@ func (w *writer) readBack(r receipt) error {
 			}
 			w.ledger.noOutcome(fmt.Sprint("read ", res.status, " ", code))
 		}
-		if err := w.again(errAgain{err}, begun, wait); err != nil {
+		if err := w.again(againError{err}, begun, wait); err != nil {
 			return err
 		}
 	}
 }
 
-// errAgain is an answer, or its lack, that leaves the outcome open.
-type errAgain struct{ error }
+// againError is an answer, or its lack, that leaves the outcome open.
+type againError struct{ error }
 
 func (w *writer) attempt(method, path, key string, body any) (r receipt, err error) {
 	res, err := w.server.Load().send(w.broken, method, path, body, "Idempotency-Key", key)
 	if err != nil {
 		w.ledger.noOutcome("no answer")
-		return r, errAgain{err}
+		return r, againError{err}
 	}
 	if res.status/100 == 2 {
 		if res.header.Get("Idempotency-Replayed") == "true" {
@@ -284,7 +284,7 @@ func (w *writer) attempt(method, path, key string, body any) (r receipt, err err
 	err = fmt.Errorf("%s %s: %d %s: %s", method, path, res.status, code, detail)
 	if res.status == http.StatusServiceUnavailable || code == "busy" {
 		w.ledger.noOutcome(fmt.Sprint(res.status, " ", code))
-		return r, errAgain{err}
+		return r, againError{err}
 	}
 	return r, err
 }

@@ -61,6 +61,13 @@ func open(r io.Reader, o Options) (*file, error) {
 
 // decode makes UTF-8 of r.
 func (f *file) decode(r io.Reader, name string) (io.Reader, error) {
+	if name == "" {
+		name = "utf-8"
+	}
+	e, err := htmlindex.Get(strings.TrimSpace(name))
+	if err != nil { // a mistake even where a byte order mark says what the file is
+		return nil, usagef("encoding: %q is not known; such are utf-8, utf-16le, windows-1252, iso-8859-15, shift_jis, gb18030", name)
+	}
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -85,13 +92,6 @@ func (f *file) decode(r io.Reader, name string) (io.Reader, error) {
 	case bytes.HasPrefix(head, []byte("\xfe\xff")):
 		f.mark = true
 		return decoded("UTF-16", utf16.UTF16(utf16.BigEndian, utf16.ExpectBOM)), nil
-	}
-	if name == "" {
-		name = "utf-8"
-	}
-	e, err := htmlindex.Get(strings.TrimSpace(name))
-	if err != nil {
-		return nil, usagef("encoding: %q is not known; such are utf-8, utf-16le, windows-1252, iso-8859-15, shift_jis, gb18030", name)
 	}
 	switch charset, _ := htmlindex.Name(e); charset {
 	case "utf-8":
