@@ -23,7 +23,7 @@ type Outcome struct {
 const AnyRevision eventlog.Revision = -2
 
 // attempts is how often a command is decided when other writers get in between.
-const attempts = 10
+const attempts = 20
 
 // Handle decides c against the aggregate's history and appends the outcome. When
 // another writer got in between, it decides again. A command that was carried out
@@ -31,6 +31,11 @@ const attempts = 10
 // [AnyRevision] the aggregate has to be at that revision.
 func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta, ifMatch eventlog.Revision) (Outcome, error) {
 	ref := domain.Ref{Category: d.Category, ID: id}
+	leave, err := s.queues.enter(ctx, ref)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer leave()
 	if done, ok := s.noops.Get(m.Command); ok {
 		out, err := replay(ctx, s, ref, done, m)
 		out.ID = id
@@ -39,7 +44,6 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 	e, fresh := s.remembered(ref), false
 	for try := 1; ; {
 		if e == nil {
-			var err error
 			if e, err = s.load(ctx, ref); err != nil {
 				return Outcome{}, err
 			}

@@ -192,7 +192,7 @@ func revision(tag string) (eventlog.Revision, error) {
 	if err != nil {
 		return 0, domain.Fault("If-Match", "malformed", "has to be a revision in quotes, as in the ETag of an answer")
 	}
-	return eventlog.Revision(n), nil //nolint:gosec // 63 bits
+	return eventlog.Revision(n), nil
 }
 
 // meta is the circumstances of a request. The same request sent again under the

@@ -35,6 +35,8 @@ type Store struct {
 	// trace in the log: sent again, they must not change what has become different since.
 	noops *lru.Cache[domain.ID, carriedOut]
 
+	queues queues
+
 	mu    sync.Mutex
 	weigh int // commands in the cache
 }

@@ -223,7 +223,7 @@ func search(q *query, text string) error {
 	if err := domain.CheckText("q", text, 200); err != nil {
 		return err
 	}
-	for _, word := range strings.Fields(textfold.Fold(text)) {
+	for word := range strings.FieldsSeq(textfold.Fold(text)) {
 		cond := contains(q, word)
 		if digits := textfold.Digits(word); digits != "" && digits != word && strings.Trim(word, "0123456789+-()./") == "" {
 			cond = "(" + cond + " or " + contains(q, digits) + ")"

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,8 +165,8 @@ func parseCursor(s, sort string, n int) (c cursor, err error) {
 // every level: after the first value, or equal to it and after the second, …
 func beyond(q *query, keys []key, c cursor) string {
 	cond := "false"
-	for i := len(keys) - 1; i >= 0; i-- {
-		k, v := keys[i], c.Values[i]
+	for i, k := range slices.Backward(keys) {
+		v := c.Values[i]
 		if v == nil {
 			cond = fmt.Sprintf("(%s is null and %s)", k.sql, cond)
 			continue

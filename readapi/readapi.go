@@ -89,7 +89,7 @@ func (p *position) scan(row pgx.Row) error {
 	if err := row.Scan(&commit, &prepare); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("freshness: %w", err)
 	}
-	*p = position{uint64(commit), uint64(prepare)}
+	*p = position{uint64(commit), uint64(prepare)} //nolint:gosec // positions have 63 bits
 	return nil
 }
 

@@ -37,7 +37,7 @@ const documentURL = "https://annals.test/openapi.json"
 func readContract(tb testing.TB, router *mux.Router) *contract {
 	tb.Helper()
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/openapi.json", nil))
+	router.ServeHTTP(w, httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "/api/openapi.json", nil))
 	if w.Code != http.StatusOK {
 		tb.Fatalf("openapi.json: %d %s", w.Code, w.Body)
 	}
@@ -146,10 +146,11 @@ func (c *contract) complaints(req *http.Request, r *Response) []string {
 }
 
 func (c *contract) schema(pointer []string) (*jsonschema.Schema, error) {
-	at := documentURL + "#"
-	for _, p := range pointer {
-		at += "/" + strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
+	escaped := make([]string, len(pointer))
+	for i, p := range pointer {
+		escaped[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
 	}
+	at := documentURL + "#/" + strings.Join(escaped, "/")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.schemas[at]; s != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func (u *User) Do(tb testing.TB, method, path string, body any, headers ...strin
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		tb.Fatal(err)
@@ -136,15 +137,13 @@ func (u *User) Client(tb testing.TB, project, name string, more ...Map) string {
 	tb.Helper()
 	body := Map{"last_name": name, "project_id": project}
 	for _, m := range more {
-		for k, v := range m {
-			body[k] = v
-		}
+		maps.Copy(body, m)
 	}
 	return u.Create(tb, "/api/v1/clients", body)
 }
 
 // Password signs in who [User.Employee] makes.
-const Password = "tr0ub4dor and 3"
+const Password = "tr0ub4dor and 3" //nolint:gosec // of nobody
 
 // Employee makes an agent with assignments and signs them in.
 func (u *User) Employee(tb testing.TB, name string, projects, desks []string) *User {

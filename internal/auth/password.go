@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -88,16 +89,16 @@ func checkPassword(ctx context.Context, password, hash string) (bool, error) {
 		parts := strings.Split(hash, "$")
 		var v int
 		if len(parts) != 6 || parts[1] != "argon2id" {
-			return false, fmt.Errorf("stored password is not argon2id")
+			return false, errors.New("stored password is not argon2id")
 		}
 		if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &v, &m, &t, &p); err != nil || v != argon2.Version {
-			return false, fmt.Errorf("stored password has unknown parameters")
+			return false, errors.New("stored password has unknown parameters")
 		}
 		var err, err2 error
 		salt, err = base64.RawStdEncoding.DecodeString(parts[4])
 		want, err2 = base64.RawStdEncoding.DecodeString(parts[5])
 		if err != nil || err2 != nil {
-			return false, fmt.Errorf("stored password is not base64")
+			return false, errors.New("stored password is not base64")
 		}
 	}
 	if len(password) > MaxPassword {

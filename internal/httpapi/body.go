@@ -40,6 +40,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(raw))
+	r.Header.Set("Content-Type", "application/json")
 	return nil
 }
 

@@ -68,7 +68,8 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.CreateHooks = nil                                         // no $schema links in answers
 	conf.RejectUnknownQueryParameters = true                       // a filter with a typing error must not find everything
 	conf.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[*uuid.UUID]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.ID](), reflect.TypeFor[idSchema]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	a := &API{huma: humamux.New(router, conf), router: router, logger: cfg.Logger}
 	router.Use(a.frame(cfg))
@@ -87,7 +88,7 @@ func (a *API) otherMethod(w http.ResponseWriter, r *http.Request) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		as := r.Clone(r.Context())
 		as.Method = method
-		if a.router.Match(as, &mux.RouteMatch{}) {
+		if match := (mux.RouteMatch{}); a.router.Match(as, &match) && match.MatchErr == nil {
 			if r.Method == http.MethodHead && method == http.MethodGet {
 				a.router.ServeHTTP(w, as) // net/http leaves out the body
 				return
@@ -107,6 +108,20 @@ func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
+}
+
+// What ids are in the document.
+type (
+	idSchema   struct{}
+	optionalID struct{}
+)
+
+func (idSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "uuid"}
+}
+
+func (optionalID) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "uuid", Nullable: true}
 }
 
 // schemaName names a type after its package too, since many are called Create.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -22,7 +23,7 @@ import (
 )
 
 // Problem is how every error is answered: RFC 9457 problem details.
-type Problem struct {
+type Problem struct { //nolint:errname // its name in RFC 9457
 	Title  string       `json:"title" doc:"The HTTP status in words"`
 	Status int          `json:"status"`
 	Code   string       `json:"code" doc:"What went wrong, for programs; stable"`
@@ -195,7 +196,7 @@ func invalid(status int, msg string, errs ...error) huma.StatusError {
 	}
 	p := newProblem(status, code, msg)
 	for _, err := range errs {
-		d, ok := err.(huma.ErrorDetailer) //nolint:errorlint // huma gives the details themselves
+		d, ok := err.(huma.ErrorDetailer)
 		if !ok {
 			continue
 		}
@@ -232,9 +233,7 @@ func fieldError(at *huma.ErrorDetail) FieldError {
 }
 
 func (p *Problem) write(w http.ResponseWriter) {
-	for k, v := range p.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client may be gone
