@@ -175,7 +175,7 @@ func appended(r engine.Result) *streams.AppendResp {
 		}},
 	}
 	if r.Revision >= 0 {
-		success.CurrentRevisionOption = &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(r.Revision)}
+		success.CurrentRevisionOption = &streams.AppendResp_Success_CurrentRevision{CurrentRevision: unsigned(r.Revision)}
 	}
 	return &streams.AppendResp{Result: &streams.AppendResp_Success_{Success: success}}
 }
@@ -188,7 +188,7 @@ func wrongVersion(w *engine.WrongRevisionError) *streams.AppendResp {
 		CurrentRevisionOption_20_6_0: &streams.AppendResp_WrongExpectedVersion_NoStream_20_6_0{NoStream_20_6_0: empty},
 	}
 	if w.Actual >= 0 {
-		actual := uint64(w.Actual)
+		actual := unsigned(w.Actual)
 		a.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentRevision{CurrentRevision: actual}
 		a.CurrentRevisionOption_20_6_0 = &streams.AppendResp_WrongExpectedVersion_CurrentRevision_20_6_0{
 			CurrentRevision_20_6_0: actual,
@@ -209,7 +209,7 @@ func wrongVersion(w *engine.WrongRevisionError) *streams.AppendResp {
 			ExpectedRevision_20_6_0: math.MaxUint64, // the old form has no word for it
 		}
 	default:
-		expected := uint64(w.Expected)
+		expected := unsigned(w.Expected)
 		a.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision{ExpectedRevision: expected}
 		a.ExpectedRevisionOption_20_6_0 = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision_20_6_0{
 			ExpectedRevision_20_6_0: expected,

@@ -270,7 +270,7 @@ func batchSuccess(r engine.Result) *streams.BatchAppendResp_Success {
 	}
 	if r.Revision >= 0 {
 		success.CurrentRevisionOption = &streams.BatchAppendResp_Success_CurrentRevision{
-			CurrentRevision: uint64(r.Revision),
+			CurrentRevision: unsigned(r.Revision),
 		}
 	}
 	return success
@@ -312,7 +312,7 @@ func batchFault(err error) (*rpcstatus.Status, error) {
 		return nil, err
 	}
 	name := string(detail.ProtoReflect().Descriptor().Name())
-	return &rpcstatus.Status{Code: int32(code), Message: name, Details: []*anypb.Any{packed}}, nil //nolint:gosec // a small number
+	return &rpcstatus.Status{Code: int32(code), Message: name, Details: []*anypb.Any{packed}}, nil
 }
 
 func batchWrong(w *engine.WrongRevisionError) *shared.WrongExpectedVersion {
@@ -322,7 +322,7 @@ func batchWrong(w *engine.WrongRevisionError) *shared.WrongExpectedVersion {
 	}
 	if w.Actual >= 0 {
 		d.CurrentStreamRevisionOption = &shared.WrongExpectedVersion_CurrentStreamRevision{
-			CurrentStreamRevision: uint64(w.Actual),
+			CurrentStreamRevision: unsigned(w.Actual),
 		}
 	}
 	switch w.Expected {
@@ -334,7 +334,7 @@ func batchWrong(w *engine.WrongRevisionError) *shared.WrongExpectedVersion {
 		d.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: empty}
 	default:
 		d.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedStreamPosition{
-			ExpectedStreamPosition: uint64(w.Expected),
+			ExpectedStreamPosition: unsigned(w.Expected),
 		}
 	}
 	return d

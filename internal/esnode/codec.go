@@ -67,15 +67,15 @@ func (c *encoder) event(event, link *engine.Event) frame {
 	b := c.room(protowire.SizeTag(1) + protowire.SizeBytes(body))
 	start := len(b)
 	b = appendTag(b, 1, protowire.BytesType) // ReadResp.event
-	b = protowire.AppendVarint(b, uint64(body))
+	b = protowire.AppendVarint(b, unsigned(body))
 	if event != nil {
 		b = appendTag(b, 1, protowire.BytesType) // ReadEvent.event
-		b = protowire.AppendVarint(b, uint64(eventSize))
+		b = protowire.AppendVarint(b, unsigned(eventSize))
 		b = c.recorded(b, event)
 	}
 	if link != nil {
 		b = appendTag(b, 2, protowire.BytesType) // ReadEvent.link
-		b = protowire.AppendVarint(b, uint64(linkSize))
+		b = protowire.AppendVarint(b, unsigned(linkSize))
 		b = c.recorded(b, link)
 	}
 	b = appendTag(b, 3, protowire.VarintType) // ReadEvent.commit_position
@@ -127,7 +127,7 @@ func (c *encoder) recordedSize(e *engine.Event) int {
 	created := len(strconv.AppendInt(c.ticks[:0], ticks(e.Created), 10))
 	return 1 + protowire.SizeBytes(c.idSize(e)) +
 		1 + protowire.SizeBytes(sizeLen(len(e.Stream))) +
-		sizeUint(uint64(e.Revision)) + 2*sizeUint(e.Position) +
+		sizeUint(unsigned(e.Revision)) + 2*sizeUint(e.Position) +
 		entrySize(len("type"), len(e.Type)) + entrySize(len("created"), created) +
 		entrySize(len("content-type"), len(contentType(e))) +
 		sizeLen(len(e.Metadata)) + sizeLen(len(e.Data))
@@ -143,24 +143,24 @@ func contentType(e *engine.Event) string {
 // recorded appends a RecordedEvent.
 func (c *encoder) recorded(b []byte, e *engine.Event) []byte {
 	b = appendTag(b, 1, protowire.BytesType) // id
-	b = protowire.AppendVarint(b, uint64(c.idSize(e)))
+	b = protowire.AppendVarint(b, unsigned(c.idSize(e)))
 	if c.textIDs {
 		b = appendTag(b, 2, protowire.BytesType)
 		b = append(b, 36)
 		b = append(b, e.ID.String()...)
 	} else {
 		b = appendTag(b, 1, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(structuredSize(e)))
+		b = protowire.AppendVarint(b, unsigned(structuredSize(e)))
 		b = appendUint(b, 1, binary.BigEndian.Uint64(e.ID[:8]))
 		b = appendUint(b, 2, binary.BigEndian.Uint64(e.ID[8:]))
 	}
 	b = appendTag(b, 2, protowire.BytesType) // stream_identifier
-	b = protowire.AppendVarint(b, uint64(sizeLen(len(e.Stream))))
+	b = protowire.AppendVarint(b, unsigned(sizeLen(len(e.Stream))))
 	if e.Stream != "" {
 		b = appendTag(b, 3, protowire.BytesType)
 		b = protowire.AppendString(b, e.Stream)
 	}
-	b = appendUint(b, 3, uint64(e.Revision))
+	b = appendUint(b, 3, unsigned(e.Revision))
 	b = appendUint(b, 4, e.Position) // prepare
 	b = appendUint(b, 5, e.Position) // commit
 	b = appendEntry(b, "type", e.Type)
@@ -191,7 +191,7 @@ func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
 // appendEntry appends an entry of RecordedEvent.metadata.
 func appendEntry(b []byte, key, value string) []byte {
 	b = appendTag(b, 6, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(sizeLen(len(key))+1+protowire.SizeBytes(len(value))))
+	b = protowire.AppendVarint(b, unsigned(sizeLen(len(key))+1+protowire.SizeBytes(len(value))))
 	b = protowire.AppendString(appendTag(b, 1, protowire.BytesType), key)
 	return protowire.AppendString(appendTag(b, 2, protowire.BytesType), value)
 }

@@ -83,7 +83,7 @@ func invalid(format string, args ...any) error {
 }
 
 // errMissingMetadata reports an event without type or content type.
-var errMissingMetadata = errors.New("Required Metadata Property 'type' or 'content-type' is missing")
+var errMissingMetadata = errors.New("required metadata property 'type' or 'content-type' is missing")
 
 // tooLargeError reports an append that is larger than one may be.
 type tooLargeError struct{ limit int }

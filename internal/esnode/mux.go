@@ -1,6 +1,7 @@
 package esnode
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -36,7 +37,7 @@ func newMux(l net.Listener, c *tls.Config) *mux {
 }
 
 // run accepts until the listener is closed.
-func (m *mux) run() {
+func (m *mux) run(ctx context.Context) {
 	for {
 		conn, err := m.listener.Accept()
 		if err != nil {
@@ -56,13 +57,13 @@ func (m *mux) run() {
 		m.sorting[conn] = struct{}{}
 		m.pending.Add(1)
 		m.mu.Unlock()
-		go m.sort(conn)
+		go m.sort(ctx, conn)
 	}
 }
 
-func (m *mux) sort(conn net.Conn) {
+func (m *mux) sort(ctx context.Context, conn net.Conn) {
 	defer m.pending.Done()
-	sorted, to := m.look(conn)
+	sorted, to := m.look(ctx, conn)
 	m.mu.Lock()
 	delete(m.sorting, conn)
 	m.mu.Unlock()
@@ -71,14 +72,14 @@ func (m *mux) sort(conn net.Conn) {
 	}
 }
 
-func (m *mux) look(conn net.Conn) (net.Conn, *branch) {
+func (m *mux) look(ctx context.Context, conn net.Conn) (net.Conn, *branch) {
 	if conn.SetDeadline(time.Now().Add(sortTimeout)) != nil { //nolint:forbidigo // a network deadline
 		return nil, nil
 	}
 	var sorted net.Conn
 	var to *branch
 	if m.tls != nil {
-		sorted, to = m.lookTLS(conn)
+		sorted, to = m.lookTLS(ctx, conn)
 	} else {
 		sorted, to = m.lookClear(conn)
 	}
@@ -88,7 +89,7 @@ func (m *mux) look(conn net.Conn) (net.Conn, *branch) {
 	return sorted, to
 }
 
-func (m *mux) lookTLS(conn net.Conn) (net.Conn, *branch) {
+func (m *mux) lookTLS(ctx context.Context, conn net.Conn) (net.Conn, *branch) {
 	var offered []string
 	c := m.tls.Clone()
 	c.NextProtos = []string{"h2", "http/1.1"}
@@ -97,7 +98,9 @@ func (m *mux) lookTLS(conn net.Conn) (net.Conn, *branch) {
 		return nil, nil //nolint:nilnil // "keep the configuration", by its contract
 	}
 	secured := tls.Server(conn, c)
-	if secured.Handshake() != nil {
+	ctx, cancel := context.WithTimeout(ctx, sortTimeout)
+	defer cancel()
+	if secured.HandshakeContext(ctx) != nil {
 		return nil, nil
 	}
 	if secured.ConnectionState().NegotiatedProtocol == "h2" && !slices.Contains(offered, "http/1.1") {

@@ -151,7 +151,7 @@ func (n *Node) serve(tlsConfig *tls.Config) {
 	n.grpc = n.newGRPC()
 	n.http = n.newHTTP()
 	n.mux = newMux(n.listener, tlsConfig)
-	n.serving.Go(func() { n.mux.run() })
+	n.serving.Go(func() { n.mux.run(n.run) })
 	n.serving.Go(func() { _ = n.grpc.Serve(n.mux.grpc) }) // ends with the mux
 	n.serving.Go(func() { _ = n.http.Serve(n.mux.http) }) // likewise
 }

@@ -147,7 +147,7 @@ func (r *reader) readStream(ctx context.Context) error {
 	}
 	if p.tellEnds && (sent < p.count || p.count == 0) {
 		return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{
-			LastStreamPosition: uint64(read.Last),
+			LastStreamPosition: unsigned(read.Last),
 		}})
 	}
 	return nil
@@ -159,7 +159,7 @@ func (r *reader) first(revision, from int64) error {
 		return nil
 	}
 	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{
-		FirstStreamPosition: uint64(revision),
+		FirstStreamPosition: unsigned(revision),
 	}})
 }
 
@@ -204,8 +204,7 @@ func (r *reader) targets(ctx context.Context, events []*engine.Event) (map[engin
 	}
 	for ref := range targets {
 		if err := r.service.node.authorize(ctx, ref.Stream, opRead); err != nil {
-			var denied *deniedError
-			if !errors.As(err, &denied) {
+			if _, denied := errors.AsType[*deniedError](err); !denied {
 				return nil, err
 			}
 			delete(targets, ref)

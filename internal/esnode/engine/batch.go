@@ -132,7 +132,7 @@ func (b *batch) loadRepeated(ctx context.Context, conn *pgx.Conn, reqs []*reques
 		pos int64
 	)
 	_, err = pgx.ForEachRow(rows, []any{&at.stream, &at.revision, &id, &pos}, func() error {
-		b.logged[at] = stored{id, uint64(pos)}
+		b.logged[at] = stored{id, toPosition(pos)}
 		return nil
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func (w *writer) reconnect(ctx context.Context) {
 		err := w.connect(ctx)
 		if err == nil {
 			w.e.setHealth(nil)
-			w.e.opts.Logger.Info("log: connected again", slog.Uint64("head", w.e.Head()))
+			w.e.opts.Logger.InfoContext(ctx, "log: connected again", slog.Uint64("head", w.e.Head()))
 			return
 		}
 		w.e.setHealth(fmt.Errorf("the log's connection to PostgreSQL: %w", err))
@@ -68,12 +68,12 @@ func (w *writer) endLost(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	defer conn.Close(ctx)
+	defer conn.Close(ctx) //nolint:errcheck // nothing depends on how it ends
 	_, err = conn.Exec(ctx, `
 		select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and application_name = $2`,
 		int32(w.pid), w.name) //nolint:gosec // a process id fits
 	if err != nil {
-		w.e.opts.Logger.Warn("log: end the lost connection's backend", slog.Any("error", err))
+		w.e.opts.Logger.WarnContext(ctx, "log: end the lost connection's backend", slog.Any("error", err))
 	}
 }
 
@@ -117,9 +117,9 @@ func (w *writer) adopt(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("end of the log: %w", err)
 	}
 	w.conn, w.pid, w.busy = conn, conn.PgConn().PID(), false
-	w.next = max(w.next, uint64(last)+1) //nolint:gosec // positions are positive
+	w.next = max(w.next, toPosition(last)+1)
 	w.e.pool.Reset()
-	w.e.tail.reset(uint64(last)) //nolint:gosec // positions are positive
+	w.e.tail.reset(toPosition(last))
 	return nil
 }
 
@@ -142,8 +142,7 @@ func holder(ctx context.Context, conn *pgx.Conn) string {
 
 // transient tells an error that a PostgreSQL which is starting, stopping or away gives from one that will stay.
 func transient(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03":
 			return true // shutting down, crashed, starting, too many connections, try again

@@ -72,7 +72,7 @@ func TestDecisionTable(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
-		if got == repeat && (at.revision != c.at || at.pos != uint64(10+c.at)) { //nolint:gosec // small
+		if got == repeat && (at.revision != c.at || at.pos != uint64(10+c.at)) {
 			t.Errorf("%s: repetition of %+v, want revision %d", name, at, c.at)
 		}
 	}

@@ -108,7 +108,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.pool.Close()
 		return nil, err
 	}
-	run, stop := context.WithCancel(context.Background())
+	run, stop := context.WithCancel(context.WithoutCancel(ctx)) // the engine outlives its opening
 	e.stop = stop
 	e.done.Go(func() { e.w.run(run) })
 	e.done.Go(func() { e.vacuumLoop(run) })

@@ -16,37 +16,37 @@ import (
 )
 
 // open opens a log until the test ends.
-func open(t testing.TB, o engine.Options) *engine.Engine {
-	t.Helper()
+func open(tb testing.TB, o engine.Options) *engine.Engine {
+	tb.Helper()
 	if o.Database == "" {
-		o.Database = pgtest.Database(t)
+		o.Database = pgtest.Database(tb)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
 	defer cancel()
 	e, err := engine.Open(ctx, o)
 	if err != nil {
-		t.Fatalf("open the log: %v", err)
+		tb.Fatalf("open the log: %v", err)
 	}
-	t.Cleanup(func() { closeLog(t, e) })
+	tb.Cleanup(func() { closeLog(tb, e) })
 	return e
 }
 
-func closeLog(t testing.TB, e *engine.Engine) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+func closeLog(tb testing.TB, e *engine.Engine) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 	defer cancel()
 	if err := e.Close(ctx); err != nil {
-		t.Errorf("close the log: %v", err)
+		tb.Errorf("close the log: %v", err)
 	}
 }
 
-func connect(t testing.TB, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+func connect(tb testing.TB, url string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), url)
 	if err != nil {
-		t.Fatalf("connect: %v", err)
+		tb.Fatalf("connect: %v", err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	tb.Cleanup(func() { _ = conn.Close(context.WithoutCancel(tb.Context())) })
 	return conn
 }
 
@@ -60,47 +60,47 @@ func proposed(n int) []engine.Proposed {
 
 func newStream() string { return "stream-" + uuid.NewString() }
 
-func mustAppend(t testing.TB, e *engine.Engine, stream string, expected engine.Expected, events []engine.Proposed) engine.Result {
-	t.Helper()
-	r, err := e.Append(t.Context(), stream, expected, events)
+func mustAppend(tb testing.TB, e *engine.Engine, stream string, expected engine.Expected, events []engine.Proposed) engine.Result {
+	tb.Helper()
+	r, err := e.Append(tb.Context(), stream, expected, events)
 	if err != nil {
-		t.Fatalf("append to %s: %v", stream, err)
+		tb.Fatalf("append to %s: %v", stream, err)
 	}
 	return r
 }
 
-func collect(t testing.TB, pages engine.Pages) []*engine.Event {
-	t.Helper()
+func collect(tb testing.TB, pages engine.Pages) []*engine.Event {
+	tb.Helper()
 	var list []*engine.Event
 	for page, err := range pages {
 		if err != nil {
-			t.Fatalf("read: %v", err)
+			tb.Fatalf("read: %v", err)
 		}
 		list = append(list, page...)
 	}
 	return list
 }
 
-func readStream(t testing.TB, e *engine.Engine, stream string) []*engine.Event {
-	t.Helper()
-	r, err := e.ReadStream(t.Context(), stream, 0, false, engine.MaxPosition)
+func readStream(tb testing.TB, e *engine.Engine, stream string) []*engine.Event {
+	tb.Helper()
+	r, err := e.ReadStream(tb.Context(), stream, 0, false, engine.MaxPosition)
 	if errors.Is(err, engine.ErrNoStream) {
 		return nil
 	}
 	if err != nil {
-		t.Fatalf("read %s: %v", stream, err)
+		tb.Fatalf("read %s: %v", stream, err)
 	}
-	return collect(t, r.Pages)
+	return collect(tb, r.Pages)
 }
 
-func verify(t testing.TB, url string) engine.Report {
-	t.Helper()
-	r, err := engine.Verify(t.Context(), connect(t, url), nil)
+func verify(tb testing.TB, url string) engine.Report {
+	tb.Helper()
+	r, err := engine.Verify(tb.Context(), connect(tb, url), nil)
 	if err != nil {
-		t.Fatalf("verify: %v", err)
+		tb.Fatalf("verify: %v", err)
 	}
 	for _, p := range r.Problems {
-		t.Errorf("verify: %s", p)
+		tb.Errorf("verify: %s", p)
 	}
 	return r
 }

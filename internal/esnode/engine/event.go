@@ -53,6 +53,10 @@ func MetastreamOf(stream string) string { return metaPrefix + stream }
 // OriginalOf names the stream whose metadata a metastream holds.
 func OriginalOf(metastream string) string { return strings.TrimPrefix(metastream, metaPrefix) }
 
+// toPosition and fromPosition turn positions from and into PostgreSQL's bigint. They are positive, and far from its end.
+func toPosition(v int64) uint64   { return uint64(v) } //nolint:gosec // see above
+func fromPosition(p uint64) int64 { return int64(p) }  //nolint:gosec // see above
+
 // Expected is the revision that a writer expects a stream to be at: a number from 0, or one of the constants.
 type Expected int64
 

@@ -50,9 +50,9 @@ func loadHeads(ctx context.Context, db querier, names []string, into map[string]
 		data     []byte
 	)
 	_, err = pgx.ForEachRow(rows, []any{&name, &revision, &pos, &isJSON, &data}, func() error {
-		h := head{last: revision, pos: uint64(pos)}
+		h := head{last: revision, pos: toPosition(pos)}
 		if IsMetastream(name) {
-			h = metaHead(revision, uint64(pos), data, isJSON)
+			h = metaHead(revision, toPosition(pos), data, isJSON)
 		}
 		into[name] = h
 		return nil

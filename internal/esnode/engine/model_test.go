@@ -328,6 +328,7 @@ func draw(rt *rapid.T, stream string, earlier *[][]engine.Proposed) []engine.Pro
 }
 
 func compareStream(t *testing.T, rt *rapid.T, e *engine.Engine, m *model, stream string) {
+	t.Helper()
 	want, wantErr := m.shown(stream)
 	read, err := e.ReadStream(t.Context(), stream, 0, false, engine.MaxPosition)
 	var deleted *engine.DeletedError

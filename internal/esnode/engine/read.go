@@ -69,7 +69,7 @@ func (e *Engine) allAfter(pos uint64) fetcher {
 
 func (e *Engine) allBefore(pos uint64) fetcher {
 	return func(ctx context.Context, limit int) ([]*Event, bool, error) {
-		events, more, err := e.query(ctx, limit, allBeforeSQL, int64(min(pos, math.MaxInt64)), limit) //nolint:gosec // bounded
+		events, more, err := e.query(ctx, limit, allBeforeSQL, int64(min(pos, math.MaxInt64)), limit)
 		if n := len(events); n > 0 {
 			pos = events[n-1].Position
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +36,7 @@ func insertRows(ctx context.Context, db executor, rows []*Event) error {
 		metadata  = make([][]byte, n)
 	)
 	for i, r := range rows {
-		positions[i], streams[i], revisions[i], ids[i] = int64(r.Position), r.Stream, r.Revision, r.ID //nolint:gosec // positions fit
+		positions[i], streams[i], revisions[i], ids[i] = fromPosition(r.Position), r.Stream, r.Revision, r.ID
 		types[i], created[i], jsons[i] = r.Type, r.Created, r.JSON
 		data[i], metadata[i] = notNil(r.Data), notNil(r.Metadata)
 	}
@@ -96,7 +97,7 @@ func collect(rows pgx.Rows, budget int) (events []*Event, cut bool, err error) {
 
 func (e *Event) decode(raw [][]byte, a *arena, types map[string]string) error {
 	if len(raw) != 9 || len(raw[0]) != 8 || len(raw[1]) != 8 || len(raw[3]) != 16 || len(raw[5]) != 8 || len(raw[6]) != 1 {
-		return fmt.Errorf("read events: a row of an unknown form")
+		return errors.New("read events: a row of an unknown form")
 	}
 	e.Position = binary.BigEndian.Uint64(raw[0])
 	e.Revision = int64(binary.BigEndian.Uint64(raw[1])) //nolint:gosec // PostgreSQL's bigint

@@ -71,7 +71,11 @@ func TestSubscriptionsUnderWriters(t *testing.T) {
 			sub := e.SubscribeAll(0)
 			var got []*engine.Event
 			for len(got) < total {
-				batch := next(t, sub)
+				batch, err := sub.Next(t.Context())
+				if err != nil {
+					t.Errorf("next: %v", err)
+					return
+				}
 				got = append(got, batch.Events...)
 				if reader%2 == 1 && len(batch.Events) > 0 {
 					e.Head() // as slow as another lock
@@ -82,7 +86,7 @@ func TestSubscriptionsUnderWriters(t *testing.T) {
 			}
 			for i, event := range got {
 				if i > 0 && event.Position <= got[i-1].Position {
-					t.Fatalf("position %d after %d", event.Position, got[i-1].Position)
+					t.Errorf("position %d after %d", event.Position, got[i-1].Position)
 				}
 			}
 			if len(got) != total {
@@ -97,9 +101,14 @@ func TestSubscriptionsUnderWriters(t *testing.T) {
 			}
 			revision := int64(-1)
 			for revision < ofWatched-1 {
-				for _, event := range next(t, sub).Events {
+				batch, err := sub.Next(t.Context())
+				if err != nil {
+					t.Errorf("next: %v", err)
+					return
+				}
+				for _, event := range batch.Events {
 					if event.Revision != revision+1 || event.Stream != watched {
-						t.Fatalf("revision %d of %s after %d", event.Revision, event.Stream, revision)
+						t.Errorf("revision %d of %s after %d", event.Revision, event.Stream, revision)
 					}
 					revision = event.Revision
 				}

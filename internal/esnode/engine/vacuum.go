@@ -44,7 +44,7 @@ func (e *Engine) vacuumLoop(ctx context.Context) {
 		default:
 		}
 		if err := e.runVacuum(ctx); err != nil && ctx.Err() == nil {
-			e.opts.Logger.Warn("log: vacuum failed and is tried again", slog.Any("error", err))
+			e.opts.Logger.WarnContext(ctx, "log: vacuum failed and is tried again", slog.Any("error", err))
 			e.wantVacuum()
 		}
 		if !pause(ctx, min(vacuumEvery, 10*e.opts.VacuumDelay)) {
@@ -61,7 +61,7 @@ func (e *Engine) runVacuum(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("vacuum: connect: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it ends
 	var size int64
 	if err := conn.QueryRow(ctx, `select pg_table_size('annals_log.events')`).Scan(&size); err != nil {
 		return fmt.Errorf("vacuum: size of the table: %w", err)
@@ -73,6 +73,6 @@ func (e *Engine) runVacuum(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("vacuum: %w", err)
 	}
-	e.opts.Logger.Debug("log: vacuumed", slog.Bool("rewritten", size < rewriteBelow))
+	e.opts.Logger.DebugContext(ctx, "log: vacuumed", slog.Bool("rewritten", size < rewriteBelow))
 	return nil
 }

@@ -71,7 +71,7 @@ func newIDs() *simplelru.LRU[uuid.UUID, place] {
 // run commits what arrives until ctx ends, and reconnects when the connection is lost.
 func (w *writer) run(ctx context.Context) {
 	defer close(w.stopped)
-	defer w.disconnect()
+	defer w.disconnect(context.WithoutCancel(ctx))
 	idle := time.NewTicker(idleCheck)
 	defer idle.Stop()
 	for ctx.Err() == nil {
@@ -81,7 +81,7 @@ func (w *writer) run(ctx context.Context) {
 		}
 		if reqs := w.take(ctx, idle.C); len(reqs) > 0 {
 			w.busy = true
-			w.commit(reqs)
+			w.commit(context.WithoutCancel(ctx), reqs) // what was taken is finished
 		}
 	}
 }
@@ -107,7 +107,7 @@ func (w *writer) take(ctx context.Context, idle <-chan time.Time) []*request {
 		case r := <-w.in:
 			add(r)
 		case <-idle:
-			w.check()
+			w.check(ctx)
 			return nil
 		case <-ctx.Done():
 			return nil
@@ -125,23 +125,25 @@ func (w *writer) take(ctx context.Context, idle <-chan time.Time) []*request {
 }
 
 // check looks whether an idle connection still stands.
-func (w *writer) check() {
+func (w *writer) check(ctx context.Context) {
 	if w.busy {
 		w.busy = false
 		return
 	}
-	if err := w.conn.PgConn().CheckConn(); err != nil {
-		w.lose(err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+	defer cancel()
+	if err := w.conn.Ping(ctx); err != nil {
+		w.lose(ctx, err)
 	}
 }
 
 // commit decides requests, writes what they lead to, and answers them.
-func (w *writer) commit(reqs []*request) {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+func (w *writer) commit(ctx context.Context, reqs []*request) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	b := newBatch(w)
 	if err := b.load(ctx, w.conn, reqs); err != nil {
-		w.notLoaded(reqs, err)
+		w.notLoaded(ctx, reqs, err)
 		return
 	}
 	outcomes := make([]outcome, len(reqs))
@@ -151,7 +153,7 @@ func (w *writer) commit(reqs []*request) {
 	w.next = b.next // also when it fails: a position is never given twice
 	if len(b.rows) > 0 {
 		if err := w.insert(ctx, b); err != nil {
-			w.notCommitted(reqs, err)
+			w.notCommitted(ctx, reqs, err)
 			return
 		}
 		w.apply(b)
@@ -167,7 +169,7 @@ func (w *writer) insert(ctx context.Context, b *batch) error {
 	}
 	return pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
 		for stream, pos := range b.purge {
-			_, err := tx.Exec(ctx, `delete from annals_log.events where stream = $1 and position < $2`, stream, int64(pos))
+			_, err := tx.Exec(ctx, `delete from annals_log.events where stream = $1 and position < $2`, stream, fromPosition(pos))
 			if err != nil {
 				return fmt.Errorf("erase a tombstoned stream: %w", err)
 			}
@@ -191,7 +193,7 @@ func (w *writer) apply(b *batch) {
 }
 
 // notLoaded handles a failure before anything was written: the requests wait for the next connection.
-func (w *writer) notLoaded(reqs []*request, err error) {
+func (w *writer) notLoaded(ctx context.Context, reqs []*request, err error) {
 	if !w.conn.IsClosed() {
 		w.answer(reqs, fmt.Errorf("%w: %w", ErrUnavailable, err))
 		return
@@ -200,19 +202,19 @@ func (w *writer) notLoaded(reqs []*request, err error) {
 		r.state.Store(waiting)
 	}
 	w.held = reqs
-	w.lose(err)
+	w.lose(ctx, err)
 }
 
 // notCommitted handles a failed write. When the server itself refused it, nothing was written. When the connection
 // broke, nobody can tell; the next one begins by reading what the log really holds.
-func (w *writer) notCommitted(reqs []*request, err error) {
+func (w *writer) notCommitted(ctx context.Context, reqs []*request, err error) {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && !w.conn.IsClosed() {
 		w.answer(reqs, fmt.Errorf("%w: %w", ErrUnavailable, err))
 	} else {
 		w.answer(reqs, fmt.Errorf("%w: the outcome is unknown: %w", ErrTimeout, err))
 	}
-	w.lose(err)
+	w.lose(ctx, err)
 }
 
 func (w *writer) answer(reqs []*request, err error) {
@@ -222,19 +224,19 @@ func (w *writer) answer(reqs []*request, err error) {
 }
 
 // lose gives up the connection, and with it the lock and all that memory believes.
-func (w *writer) lose(err error) {
+func (w *writer) lose(ctx context.Context, err error) {
 	w.e.setHealth(fmt.Errorf("the log's connection to PostgreSQL is lost: %w", err))
-	w.e.opts.Logger.Warn("log: connection lost", slog.Any("error", err))
-	w.disconnect()
+	w.e.opts.Logger.WarnContext(ctx, "log: connection lost", slog.Any("error", err))
+	w.disconnect(ctx)
 	w.e.heads.Purge()
 	w.ids = newIDs()
 }
 
-func (w *writer) disconnect() {
+func (w *writer) disconnect(ctx context.Context) {
 	if w.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = w.conn.Close(ctx) // it may be broken already, and nothing depends on how it ends
 	w.conn = nil
