@@ -77,6 +77,9 @@ func unseal(aead cipher.AEAD, box, context []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// ErrMaster means that a data key needs a master key that this process was not given.
+var ErrMaster = errors.New("the master key is another one")
+
 // Master wraps data keys, so that whoever holds the log alone holds no key.
 type Master interface {
 	// ID names the key; it is stored beside what it wrapped.
@@ -113,7 +116,7 @@ func (m *LocalMaster) Wrap(_ context.Context, id domain.ID, key *DataKey) ([]byt
 // Unwrap implements [Master].
 func (m *LocalMaster) Unwrap(_ context.Context, master string, id domain.ID, wrapped []byte) (*DataKey, error) {
 	if master != m.id {
-		return nil, fmt.Errorf("data key of %s is wrapped by master key %s, and this process has %s", id, master, m.id)
+		return nil, fmt.Errorf("data key of %s is wrapped by master key %s, and this process has %s: %w", id, master, m.id, ErrMaster)
 	}
 	plain, err := unseal(m.aead, bytes.Clone(wrapped), []byte("annals/key\n"+id.String()))
 	if err != nil {

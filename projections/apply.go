@@ -49,12 +49,10 @@ func (e *engine) tables(ctx context.Context, p *Projector, schema, state string)
 	// The search path belongs to the connection, and so does this pool to the
 	// schema: a batch is prepared before any of it runs. The commit need not reach
 	// the disk: checkpoint and rows are lost together, and applied again.
+	maps.Copy(conf.ConnConfig.RuntimeParams, byKey)
 	maps.Copy(conf.ConnConfig.RuntimeParams, map[string]string{
 		"search_path": e.searchPath(schema), "synchronous_commit": "off", "application_name": "annals projector " + schema,
 	})
-	if state != live {
-		maps.Copy(conf.ConnConfig.RuntimeParams, bulkParams)
-	}
 	db, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fmt.Errorf("tables of %s: %w", schema, err)
@@ -211,7 +209,7 @@ func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work
 	err := transact(ctx, t.db, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		fence(&b)
-		if t.state != live {
+		if len(w.batch.QueuedQueries) >= many {
 			if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 				return err
 			}

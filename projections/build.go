@@ -121,7 +121,7 @@ func (t *tables) fill(ctx context.Context, to *eventlog.Position) error {
 			}
 			return err
 		}
-		t.Logger.WarnContext(ctx, "filling was interrupted", "schema", t.schema, "err", explain(err))
+		t.failed(ctx, t.p, fmt.Errorf("fill %s: %w", t.schema, err))
 		if t.at != from {
 			wait = 50 * time.Millisecond
 		}

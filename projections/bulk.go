@@ -10,14 +10,16 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// bulkParams have updates of many rows find each by its key, whatever PostgreSQL
-// thinks of tables that it knows nothing about yet.
-var bulkParams = map[string]string{
-	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "temp_buffers": "32MB", "client_min_messages": "warning",
+// byKey has PostgreSQL find rows by their keys, whatever it thinks of tables that
+// it knows little about yet: a projector looks for them in no other way.
+var byKey = map[string]string{
+	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "client_min_messages": "warning",
 }
 
-// few is how many updates are not worth a copy.
-const few = 16
+const (
+	many = 128 // statements are worth being sorted
+	few  = 16  // updates are not worth being copied
+)
 
 // segment is statements that can be done in another order: first the inserts, and
 // then the updates in waves, each of which has at most one for a row.

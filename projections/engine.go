@@ -39,6 +39,7 @@ type engine struct {
 	conf    *pgxpool.Config
 	pool    *pgxpool.Pool // for the projectors' own state; finds no read model's tables
 	trigram string        // the schema of the extension pg_trgm
+	failed  func(context.Context, *Projector, error)
 }
 
 //go:embed state.sql
@@ -56,6 +57,9 @@ func open(ctx context.Context, cfg Config) (*engine, error) {
 	e.Logger = cmp.Or(e.Logger, slog.New(slog.DiscardHandler))
 	if e.Projectors == nil {
 		e.Projectors = All
+	}
+	e.failed = func(ctx context.Context, p *Projector, err error) {
+		e.Logger.WarnContext(ctx, "projector failed", "projector", p.Name, "err", explain(err))
 	}
 	conf, err := pgxpool.ParseConfig(cfg.Database)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"annals/domain"
 	"annals/domain/client"
+	"annals/eventschema"
 	"annals/internal/eventlog"
 	"annals/internal/feed"
 )
@@ -163,6 +164,35 @@ func TestUndecodable(t *testing.T) {
 	if err := Rebuild(t.Context(), w.cfg, "clients"); err != nil {
 		t.Fatal(err)
 	}
+	w.verified()
+}
+
+// With another master key nobody can be read. That is no fault of the events, which
+// wait for the right one.
+func TestWrongMasterKey(t *testing.T) {
+	w := newWorld(t)
+	c := w.company()
+	w.client(c, 1)
+	right := w.cfg.Log
+	master, err := eventschema.NewLocalMaster([]byte("another secret of thirty-two byte"[:32]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := eventlog.Open(eventlog.Config{ConnectionString: w.address, Master: master})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrong.Close()
+	w.cfg.Log = wrong
+	r, stop := w.run()
+	until(t, "the failure shows", func() bool { return errors.Is(r.Ready(t.Context()), eventschema.ErrMaster) })
+	stop()
+	if n := len(w.parked()); n != 0 {
+		t.Errorf("%d streams are parked", n)
+	}
+	w.cfg.Log = right
+	r, _ = w.run()
+	w.caughtUp(r)
 	w.verified()
 }
 

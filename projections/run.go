@@ -77,6 +77,7 @@ func (r *Runner) connect(ctx context.Context) (*engine, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		e, err := open(ctx, r.cfg)
 		if err == nil {
+			e.failed = r.failed
 			r.mu.Lock()
 			r.engine = e
 			r.mu.Unlock()
@@ -180,7 +181,7 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 	defer step(nil)
 	sub := feed.New(feed.Config{
 		Source: e.Log,
-		Logger: e.Logger,
+		Failed: func(ctx context.Context, err error) { r.failed(ctx, p, err) },
 		Start: func(ctx context.Context, _ string) (eventlog.Position, error) {
 			err := t.load(ctx)
 			if errors.Is(err, ErrFenced) {
@@ -236,24 +237,31 @@ func (r *Runner) applied(p *Projector, run feed.Run) {
 }
 
 // failed tells of what went wrong: here, in the log and, where others see it, in
-// the database.
+// the database. What only goes on is told once.
 func (r *Runner) failed(ctx context.Context, p *Projector, err error) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
+	text := explain(err)
 	r.mu.Lock()
-	r.states[p.Name].err = err
+	s := r.states[p.Name]
+	again := s.err != nil && explain(s.err) == text
+	s.err = err
 	e := r.engine
 	r.mu.Unlock()
-	if errors.Is(err, ErrFenced) {
-		r.cfg.Logger.InfoContext(ctx, "projector steps down", "projector", p.Name, "err", err)
+	switch {
+	case errors.Is(err, ErrFenced):
+		r.cfg.Logger.InfoContext(ctx, "projector steps down", "projector", p.Name, "err", text)
 		return
+	case again:
+		r.cfg.Logger.DebugContext(ctx, "projector failed again", "projector", p.Name, "err", text)
+	default:
+		r.cfg.Logger.WarnContext(ctx, "projector failed", "projector", p.Name, "err", text)
 	}
-	r.cfg.Logger.WarnContext(ctx, "projector failed", "projector", p.Name, "err", explain(err))
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, _ = e.pool.Exec(ctx, `insert into annals_projections.failures (projector, error) values ($1, $2)
-		on conflict (projector) do update set error = $2, at = now()`, p.Name, explain(err)) // the log has it too
+		on conflict (projector) do update set error = $2, at = now()`, p.Name, text) // the log has it too
 }
 
 // Ready is nil once every read model has caught up with what was in the log as the

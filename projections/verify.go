@@ -174,7 +174,8 @@ func (t *tables) snapshot(ctx context.Context, built *tables) (snap pgx.Tx, epoc
 			return err
 		}
 		// The first statement takes the snapshot.
-		_, err := snap.Exec(ctx, `select set_config('work_mem', '64MB', true)`)
+		_, err := snap.Exec(ctx, `select set_config('work_mem', '64MB', true), set_config('enable_seqscan', 'on', true),
+			set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)`)
 		return err
 	})
 	if err != nil && snap != nil {

@@ -126,7 +126,7 @@ func (l *Log) delivered(ctx context.Context, e *esdb.RecordedEvent) (*Record, er
 	if rec.Err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if transient(rec.Err) {
+	if transient(rec.Err) || errors.Is(rec.Err, eventschema.ErrMaster) {
 		return nil, rec.Err // the key could not be had: not the event's fault
 	}
 	return &rec, nil

@@ -1,11 +1,9 @@
 package feed
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -37,7 +35,9 @@ type Config struct {
 	// asked at first, after every failure, and whenever a run was refused.
 	Start      func(ctx context.Context, topic string) (eventlog.Position, error)
 	MaxRecords int // in a run; [DefaultRecords] if zero
-	Logger     *slog.Logger
+	// Failed is told why delivery was interrupted, and goes on after a while. Nil
+	// for nobody.
+	Failed func(ctx context.Context, err error)
 }
 
 // Subscriber delivers the log to the handlers of a Watermill router, a run a
@@ -53,7 +53,9 @@ var _ message.Subscriber = (*Subscriber)(nil)
 
 // New returns a Subscriber.
 func New(cfg Config) *Subscriber {
-	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	if cfg.Failed == nil {
+		cfg.Failed = func(context.Context, error) {}
+	}
 	ended, end := context.WithCancel(context.Background())
 	return &Subscriber{cfg, ended, end}
 }
@@ -80,7 +82,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 			if err == nil || ctx.Err() != nil {
 				continue
 			}
-			s.cfg.Logger.WarnContext(ctx, "feed interrupted", "reader", topic, "err", err)
+			s.cfg.Failed(ctx, fmt.Errorf("feed of %s: %w", topic, err))
 			wait.sleep(ctx)
 		}
 	}()
