@@ -1,0 +1,284 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/domain"
+	"annals/internal/postgres/pgtest"
+)
+
+const password = "correct horse"
+
+// open returns a store whose clock stands where the test puts it.
+func open(t *testing.T) (*Store, *time.Time) {
+	t.Helper()
+	db, err := pgxpool.New(t.Context(), pgtest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	now := time.Now()
+	s, err := Open(t.Context(), db, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, &now
+}
+
+func exists(v bool) func(context.Context, domain.ID) (bool, error) {
+	return func(context.Context, domain.ID) (bool, error) { return v, nil }
+}
+
+func TestSessions(t *testing.T) {
+	s, now := open(t)
+	ctx, id := t.Context(), uuid.New()
+	if err := s.Claim(ctx, id, "Ann@Example.com", password, exists(false)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.SignIn(ctx, "aNN@example.com ", password)
+	if err != nil || first.Employee != id || !first.Expires.Equal(now.Add(Lifetime).UTC().Truncate(time.Second)) {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	second, err := s.SignIn(ctx, "ann@example.com", password)
+	if err != nil || second.Token == first.Token {
+		t.Fatalf("%+v, %v", second, err)
+	}
+	for _, token := range []string{first.Token, second.Token} {
+		if who, err := s.Who(ctx, token); err != nil || who.Employee != id {
+			t.Errorf("%+v, %v", who, err)
+		}
+		if !strings.HasPrefix(token, "annals_s_") || len(token) != len("annals_s_")+43 {
+			t.Errorf("token %s", token)
+		}
+	}
+	if err := s.End(ctx, first.Token); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Who(ctx, first.Token); !errors.Is(err, ErrToken) {
+		t.Errorf("after signing out: %v", err)
+	}
+	if err := s.End(ctx, first.Token); err != nil {
+		t.Errorf("signing out twice: %v", err)
+	}
+	for _, token := range []string{"", "x", second.Token + "x", second.Token[:len(second.Token)-1], strings.ToUpper(second.Token), strings.Repeat("x", 1<<16), "\x00"} {
+		if _, err := s.Who(ctx, token); !errors.Is(err, ErrToken) {
+			t.Errorf("%.20q: %v", token, err)
+		}
+	}
+	*now = second.Expires.Add(-time.Nanosecond)
+	if _, err := s.Who(ctx, second.Token); err != nil {
+		t.Errorf("just before it expires: %v", err)
+	}
+	*now = second.Expires
+	if _, err := s.Who(ctx, second.Token); !errors.Is(err, ErrToken) {
+		t.Errorf("as it expires: %v", err)
+	}
+	*now = second.Expires.Add(time.Second)
+	if _, err := s.SignIn(ctx, "ann@example.com", password); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := s.db.QueryRow(ctx, `select count(*) from annals_auth.sessions`).Scan(&left); err != nil || left != 1 {
+		t.Errorf("%d sessions are kept, %v", left, err)
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	s, _ := open(t)
+	ctx := t.Context()
+	for email, p := range map[string]string{"ann@example.com": password, "silent@example.com": ""} {
+		if err := s.Claim(ctx, uuid.New(), email, p, exists(false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range [][2]string{
+		{"ann@example.com", ""}, {"ann@example.com", "Correct horse"}, {"ann@example.com", password + " "}, {"ann@example.com", strings.Repeat("x", 1000)},
+		{"bob@example.com", password}, {"", password}, {"", ""}, {"silent@example.com", ""}, {"silent@example.com", password}, {"a\x00@b.c", password}, {"\xff@b.c", "\xff"},
+	} {
+		if got, err := s.SignIn(ctx, c[0], c[1]); !errors.Is(err, ErrSignIn) || got != (Session{}) {
+			t.Errorf("%q: %+v, %v", c, got, err)
+		}
+	}
+}
+
+// TestComparableWork: an unknown address takes as long to refuse as a wrong password.
+func TestComparableWork(t *testing.T) {
+	s, _ := open(t)
+	ctx := t.Context()
+	if err := s.Claim(ctx, uuid.New(), "ann@example.com", password, exists(false)); err != nil {
+		t.Fatal(err)
+	}
+	fastest := func(email, password string) time.Duration {
+		best := time.Hour
+		for range 8 { // the fastest is the one that nothing disturbed
+			start := time.Now()
+			if _, err := s.SignIn(ctx, email, password); !errors.Is(err, ErrSignIn) {
+				t.Fatal(err)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	wrong := fastest("ann@example.com", "wrong password")
+	for name, took := range map[string]time.Duration{
+		"unknown": fastest("bob@example.com", "wrong password"), "no address": fastest("bob", "wrong password"),
+		"too long": fastest("ann@example.com", strings.Repeat("x", 1000)), "empty": fastest("ann@example.com", ""),
+	} {
+		if took < wrong/3 || took > 3*wrong { // without the work it would be a hundredth
+			t.Errorf("%s takes %v, a wrong password %v", name, took, wrong)
+		}
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	for p, ok := range map[string]bool{
+		"": false, "1234567": false, "12345678": true, "äöüßäöü": false, "äöüßäöüß": true,
+		strings.Repeat("x", 256): true, strings.Repeat("x", 257): false, strings.Repeat("ä", 129): false,
+	} {
+		if err := CheckNewPassword("password", p); (err == nil) != ok {
+			t.Errorf("%q: %v", p, err)
+		}
+	}
+	ctx := t.Context()
+	a, err := hashPassword(ctx, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := hashPassword(ctx, password)
+	if a == b || !strings.HasPrefix(a, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("%s %s", a, b)
+	}
+	if ok, err := checkPassword(ctx, password, a); !ok || err != nil {
+		t.Errorf("%v %v", ok, err)
+	}
+	// Made with other parameters, by the reference implementation (phc-winner-argon2's README).
+	if ok, err := checkPassword(ctx, "password", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"); !ok || err != nil {
+		t.Errorf("parameters of another hash: %v %v", ok, err)
+	}
+	for _, bad := range []string{"x", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ", "$argon2i$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAA", "$argon2id$v=16$m=8,t=1,p=1$c29tZXNhbHQ$AAAA", "$argon2id$v=19$m=8,t=1,p=1$!$!"} {
+		if ok, err := checkPassword(ctx, password, bad); ok || err == nil || strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v %v", bad, ok, err)
+		}
+	}
+}
+
+// TestBusy: no more hashes are computed at once than there are processors, a few
+// wait, and the rest is told to come back.
+func TestBusy(t *testing.T) {
+	for range cap(work) {
+		work <- struct{}{} // as if that many were being computed
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	waited := make(chan error, cap(queue))
+	for range cap(queue) {
+		wg.Go(func() {
+			_, err := hashPassword(ctx, password)
+			waited <- err
+		})
+	}
+	for len(queue) < cap(queue) {
+		runtime.Gosched()
+	}
+	if _, err := hashPassword(ctx, password); domain.KindOf(err) != domain.TooMany {
+		t.Errorf("one too many: %v", err)
+	}
+	cancel()
+	wg.Wait()
+	for range cap(queue) {
+		if err := <-waited; !errors.Is(err, context.Canceled) {
+			t.Errorf("who waited: %v", err)
+		}
+	}
+	for range cap(work) {
+		<-work
+	}
+	if _, err := hashPassword(t.Context(), password); err != nil || len(queue) > 0 || len(work) > 0 {
+		t.Errorf("afterwards: %v, %d wait, %d work", err, len(queue), len(work))
+	}
+}
+
+func TestClaims(t *testing.T) {
+	s, _ := open(t)
+	ctx := t.Context()
+	a, b := uuid.New(), uuid.New()
+	claim := func(id domain.ID, email, password string, there bool) error { return s.Claim(ctx, id, email, password, exists(there)) }
+	if err := claim(a, "x@example.com", password, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(b, "X@Example.com", password, true); !errors.Is(err, ErrTaken) {
+		t.Errorf("of an employee: %v", err)
+	}
+	if err := claim(b, "X@Example.com", password, false); !errors.Is(err, ErrPending) {
+		t.Errorf("of one who is coming to be: %v", err)
+	}
+	if err := claim(a, "y@example.com", password, true); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+	if err := claim(b, "x@example.com", "", true); err != nil {
+		t.Errorf("the address given up: %v", err)
+	}
+	if ok, err := s.HasPassword(ctx, a, password); !ok || err != nil {
+		t.Errorf("%v %v", ok, err)
+	}
+	if ok, err := s.HasPassword(ctx, a, password+"x"); ok || err != nil {
+		t.Errorf("%v %v", ok, err)
+	}
+	for _, id := range []domain.ID{b, uuid.New()} {
+		if ok, err := s.HasPassword(ctx, id, ""); ok || err != nil {
+			t.Errorf("%v %v", ok, err)
+		}
+	}
+	if _, err := s.db.Exec(ctx, `update annals_auth.credentials set updated_at = now() - make_interval(secs => $1)`, pending.Seconds()+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(b, "y@example.com", password, true); !errors.Is(err, ErrTaken) {
+		t.Errorf("of an employee, long ago: %v", err)
+	}
+	broken := errors.New("the log is away")
+	if err := s.Claim(ctx, b, "y@example.com", password, func(context.Context, domain.ID) (bool, error) { return false, broken }); !errors.Is(err, broken) {
+		t.Errorf("who knows: %v", err)
+	}
+	if err := claim(b, "y@example.com", password, false); err != nil {
+		t.Errorf("cut off long ago: %v", err)
+	}
+	for id, want := range map[domain.ID]bool{a: false, b: true} {
+		if got, err := s.Claimed(ctx, id); got != want || err != nil {
+			t.Errorf("claimed: %v, %v", got, err)
+		}
+	}
+	// Opening it again changes nothing.
+	again, err := Open(ctx, s.db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.SignIn(ctx, "y@example.com", password); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenTogether(t *testing.T) {
+	db, err := pgxpool.New(t.Context(), pgtest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := Open(t.Context(), db, time.Now); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
