@@ -62,6 +62,7 @@ type batch struct {
 	heads  map[string]head
 	ids    map[uuid.UUID]place
 	purge  map[string]uint64
+	xid    string          // of the transaction that erases what purge says
 	logged map[slot]stored // events to compare with
 	// indexed is how many of the rows are in logged: they are entered when one is asked for, which is rare.
 	indexed int
@@ -84,7 +85,9 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn, reqs []*request) error
 		h, ok := b.w.e.heads.Get(name)
 		if !ok {
 			h = noHead
-			missing = append(missing, name)
+			if !b.w.metas.lacks(name) {
+				missing = append(missing, name)
+			}
 		}
 		b.heads[name] = h
 	}

@@ -116,6 +116,9 @@ func (w *writer) adopt(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, `select coalesce(max(position), 0) from annals_log.events`).Scan(&last); err != nil {
 		return fmt.Errorf("end of the log: %w", err)
 	}
+	if w.metas, err = loadMetastreams(ctx, conn); err != nil {
+		return err
+	}
 	w.conn, w.pid, w.busy = conn, conn.PgConn().PID(), false
 	w.next = max(w.next, toPosition(last)+1)
 	w.e.pool.Reset()

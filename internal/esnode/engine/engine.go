@@ -75,7 +75,7 @@ type Engine struct {
 	closed  chan struct{}
 	closing sync.Once
 	health  atomic.Pointer[error]
-	vacuum  chan struct{}
+	vacuum  chan string // the transaction that erased something last
 }
 
 // headsCached bounds the streams whose last revision is kept in memory.
@@ -95,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	setParam(cfg.ConnConfig, "application_name", "annals log reader")
 	setParam(cfg.ConnConfig, "jit", "off") // compiling a page's plan costs more than running it
 
-	e := &Engine{opts: o, closed: make(chan struct{}), vacuum: make(chan struct{}, 1)}
+	e := &Engine{opts: o, closed: make(chan struct{}), vacuum: make(chan string, 1)}
 	e.tail = newTail(o.TailEvents, o.TailBytes)
 	if e.heads, err = lru.New[string, head](headsCached); err != nil {
 		return nil, fmt.Errorf("head cache: %w", err)

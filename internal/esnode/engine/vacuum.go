@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,36 +17,54 @@ const (
 	rewriteBelow = 32 << 20
 	// vacuumEvery bounds how often the table is vacuumed.
 	vacuumEvery = 15 * time.Second
+	// vacuumTries bounds how often a vacuum waits for a transaction that began before the erasure: a backup, say.
+	vacuumTries = 100
 	// vacuumLockWait bounds how long a rewrite may hold up readers while it waits for its turn.
 	vacuumLockWait = "500ms"
 )
 
-// wantVacuum asks for a vacuum soon.
-func (e *Engine) wantVacuum() {
-	select {
-	case e.vacuum <- struct{}{}:
-	default: // one is due already
+// wantVacuum asks for a vacuum soon, after the transaction xid that has erased something.
+func (e *Engine) wantVacuum(xid string) {
+	for {
+		select {
+		case e.vacuum <- xid:
+			return
+		default:
+		}
+		select {
+		case <-e.vacuum: // an earlier one: the vacuum after this one serves it as well
+		default:
+		}
 	}
 }
 
 // vacuumLoop gives back the space of erased events some time after they went, at most once in vacuumEvery.
 func (e *Engine) vacuumLoop(ctx context.Context) {
 	for {
+		var xid string
 		select {
-		case <-e.vacuum:
+		case xid = <-e.vacuum:
 		case <-ctx.Done():
 			return
 		}
-		if !pause(ctx, e.opts.VacuumDelay) {
-			return
-		}
-		select {
-		case <-e.vacuum: // asked for again meanwhile: the same vacuum serves it
-		default:
-		}
-		if err := e.runVacuum(ctx); err != nil && ctx.Err() == nil {
-			e.opts.Logger.WarnContext(ctx, "log: vacuum failed and is tried again", slog.Any("error", err))
-			e.wantVacuum()
+		for try := 1; ; try++ {
+			if !pause(ctx, e.opts.VacuumDelay) {
+				return
+			}
+			select {
+			case xid = <-e.vacuum:
+			default:
+			}
+			err := e.runVacuum(ctx, xid, try < vacuumTries)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			if !errors.Is(err, errStillSeen) {
+				e.opts.Logger.WarnContext(ctx, "log: vacuum failed and is tried again", slog.Any("error", err))
+			}
+			if !pause(ctx, min(vacuumEvery, time.Duration(try)*e.opts.VacuumDelay)) {
+				return
+			}
 		}
 		if !pause(ctx, min(vacuumEvery, 10*e.opts.VacuumDelay)) {
 			return
@@ -53,7 +72,10 @@ func (e *Engine) vacuumLoop(ctx context.Context) {
 	}
 }
 
-func (e *Engine) runVacuum(ctx context.Context) error {
+// errStillSeen reports that some transaction still sees what was erased: a vacuum would have to leave it.
+var errStillSeen = errors.New("a transaction still sees the erased rows")
+
+func (e *Engine) runVacuum(ctx context.Context, xid string, patient bool) error {
 	cfg := e.pool.Config().ConnConfig
 	setParam(cfg, "application_name", "annals log vacuum")
 	setParam(cfg, "lock_timeout", vacuumLockWait)
@@ -62,6 +84,15 @@ func (e *Engine) runVacuum(ctx context.Context) error {
 		return fmt.Errorf("vacuum: connect: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it ends
+	var seen bool
+	err = conn.QueryRow(ctx, `select exists (select from pg_stat_activity where datname = current_database()
+		and pid <> pg_backend_pid() and age(backend_xmin) >= age($1::text::xid))`, xid).Scan(&seen)
+	if err != nil {
+		return fmt.Errorf("vacuum: who sees what was erased: %w", err)
+	}
+	if seen && patient {
+		return errStillSeen
+	}
 	var size int64
 	if err := conn.QueryRow(ctx, `select pg_table_size('annals_log.events')`).Scan(&size); err != nil {
 		return fmt.Errorf("vacuum: size of the table: %w", err)

@@ -41,8 +41,10 @@ type writer struct {
 	pid  uint32 // backend of the connection, or of the lost one
 	next uint64
 	ids  *simplelru.LRU[uuid.UUID, place]
-	held []*request // taken while the connection broke, before anything was sent
-	busy bool       // something was committed since the last look at the connection
+	// metas are the metastreams that there are.
+	metas metastreams
+	held  []*request // taken while the connection broke, before anything was sent
+	busy  bool       // something was committed since the last look at the connection
 }
 
 func newWriter(e *Engine, cfg *pgx.ConnConfig) *writer {
@@ -168,6 +170,9 @@ func (w *writer) insert(ctx context.Context, b *batch) error {
 		return insertRows(ctx, w.conn, b.rows)
 	}
 	return pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `select pg_current_xact_id()::xid::text`).Scan(&b.xid); err != nil {
+			return fmt.Errorf("erase a tombstoned stream: %w", err)
+		}
 		for stream, pos := range b.purge {
 			_, err := tx.Exec(ctx, `delete from annals_log.events where stream = $1 and position < $2`, stream, fromPosition(pos))
 			if err != nil {
@@ -183,12 +188,17 @@ func (w *writer) apply(b *batch) {
 	for name, h := range b.heads {
 		w.e.heads.Add(name, h)
 	}
+	for _, row := range b.rows {
+		if IsMetastream(row.Stream) {
+			w.metas.add(row.Stream)
+		}
+	}
 	for id, p := range b.ids {
 		w.ids.Add(id, p)
 	}
 	w.e.tail.publish(b.rows, b.purge)
 	if b.purge != nil {
-		w.e.wantVacuum()
+		w.e.wantVacuum(b.xid)
 	}
 }
 
