@@ -36,12 +36,11 @@ func Rebuild(ctx context.Context, cfg Config, name string) error {
 // build makes new tables of the projector the ones that readers see. Ended anywhere
 // by anything it leaves those that they saw before.
 func (e *engine) build(ctx context.Context, p *Projector) error {
-	l, err := e.lease(ctx, p.Name+"/build", false)
+	ctx, release, err := e.lease(ctx, p.Name+"/build", false)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", p.Name, err)
 	}
-	defer l.release()
-	ctx = l.ctx
+	defer release()
 	for _, leftover := range []string{building, retired} {
 		if err := e.sweep(ctx, p, leftover); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,9 +66,7 @@ func open(ctx context.Context, cfg Config) (*engine, error) {
 	if err != nil {
 		return nil, errors.New("projections: the database URL is not valid") // err may quote the password
 	}
-	for k, v := range keepalive {
-		conf.ConnConfig.RuntimeParams[k] = v
-	}
+	maps.Copy(conf.ConnConfig.RuntimeParams, keepalive)
 	conf.MaxConns = 4
 	conf.ConnConfig.RuntimeParams["application_name"] = "annals projectors"
 	e.conf = conf
@@ -116,9 +115,7 @@ func (e *engine) searchPath(schema string) string {
 func (e *engine) connect(ctx context.Context, name string, params map[string]string) (*pgx.Conn, error) {
 	conf := e.conf.ConnConfig.Copy()
 	conf.RuntimeParams["application_name"] = name
-	for k, v := range params {
-		conf.RuntimeParams[k] = v
-	}
+	maps.Copy(conf.RuntimeParams, params)
 	return pgx.ConnectConfig(ctx, conf)
 }
 

@@ -42,10 +42,8 @@ type world struct {
 	clock   time.Time
 }
 
-// newWorld lets the test run beside others: it shares nothing with them.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	t.Parallel()
 	return newWorldOn(t, esnodetest.Start(t))
 }
 

@@ -3,6 +3,7 @@ package projections
 import (
 	_ "embed"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -52,9 +53,10 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 		c.personal = erased
 	}
 	m := r.Meta
-	insertHistory.Queue(b, ref.Category, orNull(ref.ID), r.Revision, int64(r.Position.Commit), pgtype.UUID{Bytes: r.ID, Valid: true}, r.Type, m.At,
-		pgtype.UUID{Bytes: m.Actor, Valid: true}, pgtype.UUID{Bytes: m.Command, Valid: true}, pgtype.UUID{Bytes: m.Correlation, Valid: true}, //nolint:gosec // positions have 63 bits
-		m.IP, m.UserAgent, m.App, r.Schema, c.json(), c.reason, list(c.personal), erased)
+	there := func(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
+	insertHistory.Queue(b, ref.Category, there(ref.ID), r.Revision, r.Position.Commit, there(r.ID), r.Type, m.At,
+		there(m.Actor), there(m.Command), there(m.Correlation), m.IP, m.UserAgent, m.App, r.Schema,
+		c.json(), c.reason, list(c.personal), erased)
 }
 
 // sealedCategories have personal fields.

@@ -10,71 +10,70 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lease is an advisory lock of the database, held by a connection of its own. It
-// saves processes from doing the same work; that they do no harm when both think
-// they hold it is the checkpoint's part.
-type lease struct {
-	conn *pgx.Conn
-	ctx  context.Context //nolint:containedctx // the lease is its lifetime
-	end  context.CancelCauseFunc
-	done chan struct{}
-}
-
 var errLeaseLost = errors.New("the connection that held the lease is gone")
 
-// lease takes the lease of that name. Somebody else holding it is waited for with
-// wait, and otherwise an ErrHeld. The lease's ctx ends with it.
-func (e *engine) lease(ctx context.Context, name string, wait bool) (*lease, error) {
+// lease takes the lease of that name: an advisory lock of the database, held by a
+// connection of its own. It saves processes from doing the same work; that they do
+// no harm when both think they hold it is the checkpoint's part. Somebody else
+// holding it is waited for with wait, and otherwise an ErrHeld. The context that is
+// returned ends with the lease.
+func (e *engine) lease(ctx context.Context, name string, wait bool) (held context.Context, release func(), err error) {
 	conn, err := e.connect(ctx, "annals lease "+name, nil)
 	if err != nil {
-		return nil, fmt.Errorf("lease of %s: %w", name, err)
+		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
 	}
+	if err := acquire(ctx, conn, name, wait); err != nil {
+		closeConn(ctx, conn)
+		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
+	}
+	held, end := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		end(watch(held, conn))
+	}()
+	return held, func() {
+		end(nil)
+		<-done
+		closeConn(ctx, conn)
+	}, nil
+}
+
+func acquire(ctx context.Context, conn *pgx.Conn, name string, wait bool) error {
 	for {
-		var held bool
-		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/projections/' || $1, 0))`, name).Scan(&held)
+		var got bool
+		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/projections/' || $1, 0))`, name).Scan(&got)
 		switch {
-		case err != nil:
-		case held:
-			l := &lease{conn: conn, done: make(chan struct{})}
-			l.ctx, l.end = context.WithCancelCause(ctx)
-			go l.watch()
-			return l, nil
+		case err != nil, got:
+			return err
 		case !wait:
-			err = ErrHeld
-		default:
-			// Waiting inside PostgreSQL would hold back its vacuum.
-			err = pause(ctx, 500*time.Millisecond)
+			return ErrHeld
 		}
-		if err != nil {
-			closeConn(ctx, conn)
-			return nil, fmt.Errorf("lease of %s: %w", name, err)
+		// Waiting inside PostgreSQL would hold back its vacuum.
+		if err := pause(ctx, 500*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }
 
-// watch ends the lease when its connection breaks.
-func (l *lease) watch() {
-	defer close(l.done)
-	for l.ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
-		_, err := l.conn.WaitForNotification(ctx) // none will come: it notices a connection that is closed
+// watch returns when ctx ends or the connection breaks.
+func watch(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		within, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := conn.WaitForNotification(within) // none will come: it notices a connection that is closed
 		cancel()
-		if l.ctx.Err() == nil && err != nil && !l.conn.IsClosed() {
-			ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
-			err = l.conn.Ping(ctx)
+		if err != nil && ctx.Err() == nil && !conn.IsClosed() {
+			within, cancel := context.WithTimeout(ctx, 5*time.Second)
+			err = conn.Ping(within)
 			cancel()
 		}
-		if err != nil {
-			l.end(errLeaseLost)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return errLeaseLost
 		}
 	}
-}
-
-// release gives the lease up.
-func (l *lease) release() {
-	l.end(nil)
-	<-l.done
-	closeConn(context.WithoutCancel(l.ctx), l.conn)
 }
 
 func closeConn(ctx context.Context, conn *pgx.Conn) {

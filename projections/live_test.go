@@ -34,6 +34,7 @@ func (w *world) story(c company) (id uuid.UUID) {
 }
 
 func TestLive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	c := w.company()
@@ -112,6 +113,7 @@ func parse(t *testing.T, s string) (v any) {
 // A destroyed key takes from every read model what was derived from it, at once and
 // in every order; what is built without the key is the same.
 func TestErasure(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	c := w.company()
@@ -156,6 +158,7 @@ func TestErasure(t *testing.T) {
 
 // What is committed is refused when it comes again, by every projector, and changes nothing.
 func TestAppliedOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.story(w.company())
 	e, err := open(t.Context(), w.cfg)
@@ -189,6 +192,7 @@ func TestAppliedOnce(t *testing.T) {
 }
 
 func TestPositionsAreThoseOfAppends(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	w.company()

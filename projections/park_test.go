@@ -45,8 +45,10 @@ var faults = map[string]func(*pgx.Batch){
 }
 
 func TestParkAndResume(t *testing.T) {
+	t.Parallel()
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			var mended atomic.Bool
 			var bad uuid.UUID
@@ -128,6 +130,7 @@ func (w *world) parked() (all []Parked) {
 
 // An event that cannot be read parks its stream in every read model, live and in a build.
 func TestUndecodable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.company()
 	before := w.client(c, 1)
@@ -170,6 +173,7 @@ func TestUndecodable(t *testing.T) {
 // With another master key nobody can be read. That is no fault of the events, which
 // wait for the right one.
 func TestWrongMasterKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.company()
 	w.client(c, 1)
@@ -199,6 +203,7 @@ func TestWrongMasterKey(t *testing.T) {
 // Streams that are resumed while the projector is at work: neither loses an event
 // nor applies one twice, whichever is first.
 func TestResumeUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var mended atomic.Bool
 	var bad uuid.UUID
@@ -239,6 +244,7 @@ func TestResumeUnderLoad(t *testing.T) {
 
 // Many failing events in one run park their streams one by one, and nothing else.
 func TestBisectKeepsPositions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.company()
 	for n := range 60 {

@@ -128,6 +128,7 @@ func (r *random) happens(id uuid.UUID, e client.Event) {
 // Whatever happens: what a projector made of the log as it came is what it makes
 // of it from the start, and the clients are what the domain says that they are.
 func TestRebuildEqualsLive(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	runner, _ := w.run()
 	r := &random{w: w, c: w.company(), states: map[uuid.UUID]client.State{}, erased: map[uuid.UUID]bool{}}
@@ -197,6 +198,7 @@ func (r *random) check(id uuid.UUID) {
 
 // The names of tables and views are what package readapi builds on.
 func TestViews(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	w.caughtUp(r)

@@ -147,26 +147,26 @@ func (r *Runner) lead(ctx context.Context, e *engine, p *Projector) error {
 	if a.Version > p.Version {
 		return fmt.Errorf("%s: version %d is wanted and %d in use: %w", p.Name, p.Version, a.Version, errSuperseded)
 	}
-	l, err := e.lease(ctx, p.Schema(), true)
+	ctx, release, err := e.lease(ctx, p.Schema(), true)
 	if err != nil {
 		return err
 	}
-	defer l.release()
-	if a, err = e.active(l.ctx, p.Name); err != nil {
+	defer release()
+	if a, err = e.active(ctx, p.Name); err != nil {
 		return err
 	}
 	if a.Version < p.Version {
-		if err := e.build(l.ctx, p); err != nil {
+		if err := e.build(ctx, p); err != nil {
 			return err
 		}
-		if a, err = e.active(l.ctx, p.Name); err != nil {
+		if a, err = e.active(ctx, p.Name); err != nil {
 			return err
 		}
 	}
 	if a.Version != p.Version {
 		return errSuperseded
 	}
-	return r.follow(l.ctx, e, p, a.Schema)
+	return r.follow(ctx, e, p, a.Schema)
 }
 
 // follow applies what is new in the log as it comes, as a handler of a Watermill
@@ -196,7 +196,7 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 	}
 	router.AddConsumerHandler(p.Name, p.Name, sub, func(msg *message.Message) error {
 		run := feed.RunOf(msg)
-		err := t.apply(msg.Context(), run)
+		err := t.apply(msg.Context(), run) //nolint:contextcheck // a message brings its own
 		switch {
 		case err == nil:
 			r.applied(p, run)

@@ -3,7 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +39,7 @@ func (w *world) busy(c company) (stop func()) {
 			if n%3 == 0 {
 				id = w.client(c, n)
 			} else {
-				w.append(domain.Client, id, client.Retagged{Added: []string{fmt.Sprint(n)}})
+				w.append(domain.Client, id, client.Retagged{Added: []string{strconv.Itoa(n)}})
 			}
 			if n%30 == 29 {
 				w.erase(id)
@@ -51,6 +51,7 @@ func (w *world) busy(c company) (stop func()) {
 
 // Whenever a projector's connections are cut, it goes on where it was.
 func TestKilledConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	c := w.company()
@@ -76,6 +77,7 @@ func (w *world) position() (at eventlog.Position) {
 // A database that comes up late and goes away does not end the projectors, nor
 // does a log.
 func TestNodeRestarts(t *testing.T) {
+	t.Parallel()
 	logDB := pgtest.Database(t)
 	start := func(listen string) *esnode.Node {
 		t.Helper()
@@ -112,6 +114,7 @@ func TestNodeRestarts(t *testing.T) {
 // Two processes on one database: one works, the other takes over when it ends or
 // loses its connections, and between them every event is applied once.
 func TestTwoRunners(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, stopA := w.run()
 	b, stopB := w.run()
@@ -164,6 +167,7 @@ func (w *world) reading(sql string) (stop func()) {
 // A later version, with other columns, replaces the one in use when it has caught
 // up: readers see either, never neither.
 func TestVersionSwitch(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := *clients
 	r, stopFirst := w.run(&first)
@@ -218,6 +222,7 @@ func TestVersionSwitch(t *testing.T) {
 
 // A rebuild beside a projector at work: it goes on with the new tables.
 func TestRebuildUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	c := w.company()
@@ -239,6 +244,7 @@ func TestRebuildUnderLoad(t *testing.T) {
 
 // A build that is killed anywhere leaves what is in use, and nothing else for long.
 func TestCrashInBuild(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, stop := w.run(clients)
 	c := w.company()
@@ -307,6 +313,7 @@ func TestCrashInBuild(t *testing.T) {
 
 // What only the database's owner can mend ends the runner with an explanation.
 func TestMissingRights(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.exec(`do $$ begin if not exists (select from pg_roles where rolname = 'annals_nobody') then create role annals_nobody login; end if; end $$`)
 	w.cfg.Database = strings.Replace(w.url, "user=postgres", "user=annals_nobody", 1)
@@ -317,6 +324,7 @@ func TestMissingRights(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var hold sync.RWMutex
 	slow := *clients

@@ -54,14 +54,14 @@ func Verify(ctx context.Context, cfg Config, name string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	l, err := e.lease(ctx, name+"/verify", false)
+	ctx, release, err := e.lease(ctx, name+"/verify", false)
 	if err != nil {
 		return Report{}, fmt.Errorf("verify %s: %w", name, err)
 	}
-	defer l.release()
+	defer release()
 	for try := 1; ; try++ {
-		rep, again, err := e.verify(l.ctx, p)
-		if again && try < 3 && l.ctx.Err() == nil {
+		rep, again, err := e.verify(ctx, p)
+		if again && try < 3 && ctx.Err() == nil {
 			e.Logger.InfoContext(ctx, "verifying once more", "projector", name, "differences", rep.Differences, "err", err)
 			continue
 		}

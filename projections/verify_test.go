@@ -28,6 +28,7 @@ var altered = map[string]string{
 
 // Whatever is changed in any column of any table, down to a byte, is found and named.
 func TestVerifyFindsEveryChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, stop := w.run()
 	for range 10 { // more rows in every table than it has columns
@@ -45,33 +46,35 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range names {
-			t.Run(p.Name+"."+name, func(t *testing.T) {
-				want := w.tamper(t, p.Schema(), name)
-				rep, err := Verify(t.Context(), w.cfg, p.Name)
-				if !errors.Is(err, ErrDiffers) {
-					t.Fatalf("verify: %v", err)
-				}
-				var got []string
-				for _, table := range rep.Tables {
-					if (table.Differences > 0) != (table.Table == name) {
-						t.Errorf("%d differences in %s", table.Differences, table.Table)
-					}
-					for _, d := range table.First {
-						got = append(got, d.Kind)
-						if len(d.Columns) > 0 {
-							got = append(got, d.Columns...)
-						}
-					}
-				}
-				for _, column := range want {
-					if !slices.Contains(got, column) {
-						t.Errorf("a change was not found: %s among %v", column, got)
-					}
-				}
-			})
+			w.tampered(p, name)
 			if err := Rebuild(t.Context(), w.cfg, p.Name); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// tampered alters the table and expects all of it to be found.
+func (w *world) tampered(p *Projector, name string) {
+	t := w.t
+	t.Helper()
+	want := w.tamper(t, p.Schema(), name)
+	rep, err := Verify(t.Context(), w.cfg, p.Name)
+	if !errors.Is(err, ErrDiffers) {
+		t.Fatalf("%s.%s: verify: %v", p.Name, name, err)
+	}
+	var got []string
+	for _, table := range rep.Tables {
+		if (table.Differences > 0) != (table.Table == name) {
+			t.Errorf("%s.%s: %d differences in %s", p.Name, name, table.Differences, table.Table)
+		}
+		for _, d := range table.First {
+			got = append(append(got, d.Kind), d.Columns...)
+		}
+	}
+	for _, column := range want {
+		if !slices.Contains(got, column) {
+			t.Errorf("%s.%s: a change was not found: %s among %v", p.Name, name, column, got)
 		}
 	}
 }
@@ -140,6 +143,7 @@ func (w *world) inKey(table, column string) (in bool) {
 
 // A read model whose tables were changed themselves is told from one whose rows were.
 func TestVerifyFindsAnotherShape(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, stop := w.run()
 	w.company()
@@ -166,6 +170,7 @@ func TestVerifyFindsAnotherShape(t *testing.T) {
 
 // Verifying goes on beside the projector, whatever that does meanwhile.
 func TestVerifyUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r, _ := w.run()
 	c := w.company()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -44,9 +45,9 @@ type Config struct {
 // message. Neither the log nor the place where the position is kept being away
 // ends a subscription: only its context and Close do.
 type Subscriber struct {
-	cfg   Config
-	ended context.Context //nolint:containedctx // Close, as Watermill has it, carries none
-	end   context.CancelFunc
+	cfg    Config
+	closed chan struct{}
+	once   sync.Once
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -56,13 +57,12 @@ func New(cfg Config) *Subscriber {
 	if cfg.Failed == nil {
 		cfg.Failed = func(context.Context, error) {}
 	}
-	ended, end := context.WithCancel(context.Background())
-	return &Subscriber{cfg, ended, end}
+	return &Subscriber{cfg: cfg, closed: make(chan struct{})}
 }
 
 // Close ends all subscriptions.
 func (s *Subscriber) Close() error {
-	s.end()
+	s.once.Do(func() { close(s.closed) })
 	return nil
 }
 
@@ -70,12 +70,17 @@ func (s *Subscriber) Close() error {
 // ctx ends or the subscriber is closed.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(s.ended, cancel)
+	go func() {
+		defer cancel()
+		select {
+		case <-s.closed:
+		case <-ctx.Done():
+		}
+	}()
 	out := make(chan *message.Message)
 	go func() {
 		defer close(out)
 		defer cancel()
-		defer stop()
 		var wait backoff
 		for ctx.Err() == nil {
 			err := s.follow(ctx, topic, out, &wait)

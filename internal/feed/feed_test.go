@@ -172,10 +172,13 @@ func (r *reader) check(t *testing.T, last uint64) {
 func TestOrderThroughRouter(t *testing.T) {
 	r := &reader{}
 	s := &script{items: events(1, 1000)}
-	failed := 0
+	failed, where := 0, at(0)
 	r.refuse = func(run feed.Run) error {
-		if run.From == at(300) && failed < 3 {
-			failed++
+		if run.To.Commit > 300 && failed < 3 {
+			if failed > 0 && run.From != where {
+				t.Errorf("after a run from %v was refused came one from %v", where, run.From)
+			}
+			failed, where = failed+1, run.From
 			return errors.New("the database is down")
 		}
 		return nil
@@ -221,12 +224,12 @@ func TestRefusedElsewhere(t *testing.T) {
 	s := &script{items: events(1, 20)}
 	moved := false
 	r.refuse = func(run feed.Run) error {
-		if run.To == at(10) && !moved {
+		if run.To.Commit >= 10 && !moved {
 			moved = true
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			r.runs = append(r.runs, feed.Run{From: r.at, To: at(13)})
 			r.at, r.got = at(13), upTo(13)
-			r.runs = append(r.runs, feed.Run{From: at(5), To: at(13)})
 			return errors.New("fenced")
 		}
 		return nil
