@@ -3,6 +3,7 @@
 package main
 
 const (
-	raceEnabled = false
-	slowdown    = 1
+	raceEnabled    = false
+	slowdown       = 1
+	slowdownOfMany = 1
 )

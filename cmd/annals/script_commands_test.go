@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -45,6 +47,30 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	// kill9 [NAME]: SIGKILL
 	"kill9": func(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(of(ts).named(ts, args).stop(syscall.SIGKILL))
+	},
+	// kill-postgres: SIGKILL for the private PostgreSQL
+	"kill-postgres": func(ts *testscript.TestScript, _ bool, _ []string) {
+		pid := postmaster(ts.Getenv("ANNALS_DATA"))
+		if pid == 0 {
+			ts.Fatalf("there is no PostgreSQL to kill")
+		}
+		ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+		for postmaster(ts.Getenv("ANNALS_DATA")) == pid && syscall.Kill(pid, 0) == nil {
+			<-time.After(time.Millisecond)
+		}
+	},
+	// until-ready: asks until the server is in order
+	"until-ready": untilReadyScript,
+	// owned-by ROLE PASSWORD: that role owns the database, and is who uses it from now on
+	"owned-by": func(ts *testscript.TestScript, _ bool, args []string) {
+		u, err := url.Parse(ts.Getenv("ANNALS_DATABASE"))
+		ts.Check(err)
+		sqlScript(ts, false, []string{"alter database " + strings.TrimPrefix(u.Path, "/") + " owner to " + args[0]})
+		q := u.Query()
+		q.Set("user", args[0])
+		q.Set("password", args[1])
+		u.User, u.RawQuery = nil, q.Encode()
+		ts.Setenv("ANNALS_DATABASE", u.String())
 	},
 	// output [NAME], logs [NAME]: what a server has written on standard output, on standard error
 	"output": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -181,6 +207,23 @@ func serveScript(ts *testscript.TestScript, _ bool, args []string) {
 	s.data[name] = data
 	ts.Check(p.untilReady(context.Background()))
 	ts.Setenv("ANNALS_URL", p.url)
+}
+
+func untilReadyScript(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := newCaller(ts.Getenv("ANNALS_URL"))
+	for {
+		res, err := c.send(ctx, "GET", "/readyz", nil)
+		if err == nil && res.status == http.StatusOK {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			ts.Fatalf("not ready: %v: %s", err, of(ts).named(ts, nil).logs.tail())
+		}
+	}
 }
 
 func httpScript(ts *testscript.TestScript, neg bool, args []string) {
