@@ -9,6 +9,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"annals/internal/esnode/engine"
 )
@@ -43,7 +45,7 @@ func (s *streamsService) Append(call streams.Streams_AppendServer) error {
 	case err != nil:
 		return fail(call.Context(), err)
 	}
-	return call.SendAndClose(appended(result))
+	return call.SendMsg(appended(result))
 }
 
 // drain reads what a client is still sending, for a while: official clients take an answer that comes before they have
@@ -54,11 +56,11 @@ func drain(call streams.Streams_AppendServer) {
 	go func() {
 		defer close(done)
 		for size := 0; size < most; {
-			req, err := call.Recv()
-			if err != nil {
+			var m appendMessage
+			if call.RecvMsg(&m) != nil {
 				return
 			}
-			size += len(req.GetProposedMessage().GetData()) + len(req.GetProposedMessage().GetCustomMetadata()) + 1
+			size += len(m.event.data) + len(m.event.metadata) + 1
 		}
 	}()
 	t := time.NewTimer(longest)
@@ -71,14 +73,14 @@ func drain(call streams.Streams_AppendServer) {
 }
 
 func (s *streamsService) receive(call streams.Streams_AppendServer) (string, engine.Expected, []engine.Proposed, error) {
-	first, err := call.Recv()
-	if err != nil {
+	var m appendMessage
+	if err := call.RecvMsg(&m); err != nil {
 		if errors.Is(err, io.EOF) {
 			return "", 0, nil, invalid("the options of the append are missing")
 		}
 		return "", 0, nil, err
 	}
-	options := first.GetOptions()
+	options := m.options
 	if options == nil {
 		return "", 0, nil, invalid("the first message of an append must be its options")
 	}
@@ -93,18 +95,15 @@ func (s *streamsService) receive(call streams.Streams_AppendServer) (string, eng
 	var events []engine.Proposed
 	left := s.node.cfg.MaxAppendSize
 	for {
-		req, err := call.Recv()
-		if errors.Is(err, io.EOF) {
+		if err := call.RecvMsg(&m); errors.Is(err, io.EOF) {
 			return stream, expected, events, nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return "", 0, nil, err
 		}
-		m := req.GetProposedMessage()
-		if m == nil {
+		if !m.proposed {
 			return "", 0, nil, invalid("only the first message of an append holds options")
 		}
-		p, size, err := proposed(m.GetId(), m.GetMetadata(), m.GetCustomMetadata(), m.GetData())
+		p, size, err := m.event.proposed()
 		if err != nil {
 			return "", 0, nil, err
 		}
@@ -115,22 +114,18 @@ func (s *streamsService) receive(call streams.Streams_AppendServer) (string, eng
 	}
 }
 
-// proposed reads an event, and what it counts towards the largest append.
-func proposed(id *shared.UUID, metadata map[string]string, custom, data []byte) (engine.Proposed, int, error) {
-	parsed, err := parseUUID(id)
-	if err != nil {
-		return engine.Proposed{}, 0, err
-	}
-	typ, ok := metadata["type"]
-	content, okContent := metadata["content-type"]
-	if !ok || !okContent {
+// proposed checks an event, and tells what it counts towards the largest append.
+func (p *proposal) proposed() (engine.Proposed, int, error) {
+	switch {
+	case !p.hasID:
+		return engine.Proposed{}, 0, invalid("an event's id is missing")
+	case !p.hasType || !p.hasFormat:
 		return engine.Proposed{}, 0, errMissingMetadata
-	}
-	if typ == "" || parsed == [16]byte{} {
+	case p.typ == "" || p.id == uuid.Nil:
 		return engine.Proposed{}, 0, errHandler
 	}
-	p := engine.Proposed{ID: parsed, Type: typ, JSON: content == contentJSON, Data: data, Metadata: custom}
-	return p, len(data) + len(custom) + 2*utf16Len(typ), nil
+	size := len(p.data) + len(p.metadata) + 2*utf16Len(p.typ)
+	return engine.Proposed{ID: p.id, Type: p.typ, JSON: p.json, Data: p.data, Metadata: p.metadata}, size, nil
 }
 
 // utf16Len counts in UTF-16 units, in which the protocol's limit counts an event's type.
@@ -167,17 +162,17 @@ func appendExpected(o *streams.AppendReq_Options) (engine.Expected, error) {
 	}
 }
 
-func appended(r engine.Result) *streams.AppendResp {
-	success := &streams.AppendResp_Success{
-		CurrentRevisionOption: &streams.AppendResp_Success_NoStream{NoStream: &shared.Empty{}},
-		PositionOption: &streams.AppendResp_Success_Position{Position: &streams.AppendResp_Position{
-			CommitPosition: r.Position, PreparePosition: r.Position,
-		}},
-	}
+// appended encodes an AppendResp of streams.proto by hand, as it is the answer to nearly every append.
+func appended(r engine.Result) frame {
+	position := appendUint(appendUint(make([]byte, 0, 24), 1, r.Position), 2, r.Position) // commit and prepare
+	success := make([]byte, 0, 48)
 	if r.Revision >= 0 {
-		success.CurrentRevisionOption = &streams.AppendResp_Success_CurrentRevision{CurrentRevision: unsigned(r.Revision)}
+		success = protowire.AppendVarint(appendTag(success, 1, protowire.VarintType), unsigned(r.Revision)) // current_revision
+	} else {
+		success = protowire.AppendBytes(appendTag(success, 2, protowire.BytesType), nil) // no_stream
 	}
-	return &streams.AppendResp{Result: &streams.AppendResp_Success_{Success: success}}
+	success = protowire.AppendBytes(appendTag(success, 3, protowire.BytesType), position)
+	return protowire.AppendBytes(appendTag(make([]byte, 0, 64), 1, protowire.BytesType), success)
 }
 
 // wrongVersion is an answer, not an error, and says everything twice for clients of before 20.6.1.

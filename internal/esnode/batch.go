@@ -186,7 +186,7 @@ func (b *batchCall) add(a *batchAppend, messages []*streams.BatchAppendReq_Propo
 		if a.fault != nil {
 			return
 		}
-		p, size, err := proposed(m.GetId(), m.GetMetadata(), m.GetCustomMetadata(), m.GetData())
+		p, size, err := batchProposed(m)
 		if err != nil {
 			a.fault = err
 			return
@@ -200,6 +200,20 @@ func (b *batchCall) add(a *batchAppend, messages []*streams.BatchAppendReq_Propo
 			a.fault = &tooLargeError{limit}
 		}
 	}
+}
+
+func batchProposed(m *streams.BatchAppendReq_ProposedMessage) (engine.Proposed, int, error) {
+	id, err := parseUUID(m.GetId())
+	if err != nil {
+		return engine.Proposed{}, 0, err
+	}
+	typ, hasType := m.GetMetadata()["type"]
+	format, hasFormat := m.GetMetadata()["content-type"]
+	p := proposal{
+		id: id, hasID: true, typ: typ, hasType: hasType, json: format == contentJSON, hasFormat: hasFormat,
+		metadata: m.GetCustomMetadata(), data: m.GetData(),
+	}
+	return p.proposed()
 }
 
 // submit begins an append here, so that the order of the call is the order of the log, and answers it elsewhere.

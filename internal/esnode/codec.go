@@ -27,6 +27,9 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if m, ok := v.(*appendMessage); ok {
+		return m.unmarshal(data)
+	}
 	return encoding.GetCodecV2(proto.Name).Unmarshal(data, v)
 }
 

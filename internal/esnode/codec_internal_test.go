@@ -10,6 +10,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
@@ -84,6 +85,25 @@ func TestEncoding(t *testing.T) {
 	})
 }
 
+func TestAppendedEncoding(t *testing.T) {
+	t.Parallel()
+	for _, r := range []engine.Result{{Revision: -1, Position: 7}, {Position: 1}, {Revision: 300, Position: 1 << 40}} {
+		want := &streams.AppendResp_Success{
+			CurrentRevisionOption: &streams.AppendResp_Success_NoStream{NoStream: &shared.Empty{}},
+			PositionOption: &streams.AppendResp_Success_Position{
+				Position: &streams.AppendResp_Position{CommitPosition: r.Position, PreparePosition: r.Position},
+			},
+		}
+		if r.Revision >= 0 {
+			want.CurrentRevisionOption = &streams.AppendResp_Success_CurrentRevision{CurrentRevision: unsigned(r.Revision)}
+		}
+		var got streams.AppendResp
+		if err := proto.Unmarshal(appended(r), &got); err != nil || !proto.Equal(want, got.GetSuccess()) {
+			t.Errorf("%+v: %v, %v", r, &got, err)
+		}
+	}
+}
+
 // BenchmarkEncoding compares the two ways.
 func BenchmarkEncoding(b *testing.B) {
 	e := &engine.Event{
@@ -106,6 +126,53 @@ func BenchmarkEncoding(b *testing.B) {
 			}}}); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+// FuzzAppendMessage holds what is read by hand to what the generated types read.
+func FuzzAppendMessage(f *testing.F) {
+	for _, m := range []*streams.AppendReq{
+		{Content: &streams.AppendReq_Options_{Options: &streams.AppendReq_Options{
+			StreamIdentifier:       &shared.StreamIdentifier{StreamName: []byte("stream")},
+			ExpectedStreamRevision: &streams.AppendReq_Options_Revision{Revision: 7},
+		}}},
+		{Content: &streams.AppendReq_ProposedMessage_{ProposedMessage: &streams.AppendReq_ProposedMessage{
+			Id: structuredUUID(uuid.New()), Metadata: map[string]string{"type": "t", "content-type": contentJSON, "x": "y"},
+			CustomMetadata: []byte("meta"), Data: []byte("data"),
+		}}},
+		{Content: &streams.AppendReq_ProposedMessage_{ProposedMessage: &streams.AppendReq_ProposedMessage{
+			Id: &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}}, Metadata: map[string]string{"type": ""},
+		}}},
+	} {
+		encoded, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got appendMessage
+		err := got.unmarshal(mem.BufferSlice{mem.SliceBuffer(data)})
+		var want streams.AppendReq
+		if proto.Unmarshal(data, &want) != nil || err != nil {
+			return // text that is no UTF-8, or an id that is none: one of the two refuses
+		}
+		if !proto.Equal(want.GetOptions(), got.options) && (want.GetOptions() != nil || got.options != nil) {
+			t.Errorf("options %v, want %v", got.options, want.GetOptions())
+		}
+		m := want.GetProposedMessage()
+		if got.proposed != (m != nil) {
+			t.Fatalf("an event: %t, want %v", got.proposed, m)
+		}
+		typ, hasType := m.GetMetadata()["type"]
+		format, hasFormat := m.GetMetadata()["content-type"]
+		id, idErr := parseUUID(m.GetId())
+		p := got.event
+		if p.typ != typ || p.hasType != hasType || p.hasFormat != hasFormat || p.json != (format == contentJSON) ||
+			string(p.data) != string(m.GetData()) || string(p.metadata) != string(m.GetCustomMetadata()) ||
+			p.hasID != (idErr == nil) || p.hasID && p.id != id {
+			t.Errorf("read %+v, want %v", p, m)
 		}
 	})
 }

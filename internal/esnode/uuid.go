@@ -17,14 +17,18 @@ func parseUUID(id *shared.UUID) (uuid.UUID, error) {
 		binary.BigEndian.PutUint64(b[8:], unsigned(v.Structured.GetLeastSignificantBits()))
 		return b, nil
 	case *shared.UUID_String_:
-		parsed, err := uuid.Parse(v.String_)
-		if err != nil {
-			return uuid.Nil, invalid("an id: %v", err)
-		}
-		return parsed, nil
+		return parseTextUUID(v.String_)
 	default:
 		return uuid.Nil, invalid("an id is missing")
 	}
+}
+
+func parseTextUUID(s string) (uuid.UUID, error) {
+	parsed, err := uuid.Parse(s)
+	if err != nil {
+		return uuid.Nil, invalid("an id: %v", err)
+	}
+	return parsed, nil
 }
 
 func structuredUUID(id uuid.UUID) *shared.UUID {
