@@ -37,6 +37,7 @@ type tables struct {
 	parked map[string]eventlog.Revision // nothing is applied from there on
 
 	staged map[uint32]bool // connections, by process, that have the tables for updates
+	streak int             // events parked since one was applied
 	filled int             // events applied through this
 	erased bool            // some event came whose personal fields are gone
 }
@@ -96,6 +97,28 @@ func (t *tables) load(ctx context.Context) error {
 	return nil
 }
 
+// streakMost is how many events may fail one after the other before it is held to
+// be no fault of theirs.
+const streakMost = 100
+
+var (
+	errSystematic = errors.New("every event fails, so that the fault is not in the events")
+	errForeign    = errors.New("the log ends before what the read model shows: it was built from another log, or from what the log has lost; rebuild it")
+)
+
+// foreign says whether the tables show events that the log does not have.
+func (e *engine) foreign(ctx context.Context, schema string) (bool, error) {
+	var last uint64
+	if err := e.pool.QueryRow(ctx, `select last_event from annals_projections.checkpoints where schema = $1`, schema).Scan(&last); err != nil {
+		return false, fmt.Errorf("last event of %s: %w", schema, err)
+	}
+	head, err := e.Log.Head(ctx)
+	if err != nil {
+		return false, err
+	}
+	return last > head.Commit, nil
+}
+
 var errParkedElsewhere = errors.New("the parked streams have changed")
 
 // apply commits the run with the checkpoint past it. An event that cannot be
@@ -120,10 +143,15 @@ func (t *tables) apply(ctx context.Context, run feed.Run) error {
 	case errors.Is(err, ErrFenced), transient(ctx, err), len(run.Records) == 0:
 		return fmt.Errorf("%s at %s: %w", t.schema, run.From, err)
 	case len(run.Records) == 1:
-		w := work{parks: []parking{{&run.Records[0], err}}}
-		if err := t.commit(ctx, run.From, run.To, &w); err != nil {
-			return fmt.Errorf("park %s of %s: %w", run.Records[0].Stream, t.schema, err)
+		if t.streak >= streakMost {
+			return fmt.Errorf("%w: %s", errSystematic, explain(err))
 		}
+		rec := &run.Records[0]
+		w := work{parks: []parking{{rec, err}}, last: rec.Position.Commit}
+		if err := t.commit(ctx, run.From, run.To, &w); err != nil {
+			return fmt.Errorf("park %s of %s: %w", rec.Stream, t.schema, err)
+		}
+		t.streak++
 		return nil
 	}
 	half := len(run.Records) / 2
@@ -139,6 +167,7 @@ type work struct {
 	batch   pgx.Batch
 	parks   []parking
 	applied int
+	last    uint64 // commit position of the last event, applied or not
 }
 
 type parking struct {
@@ -153,6 +182,7 @@ func (t *tables) work(run feed.Run) (*work, error) {
 	parked := t.parked
 	for i := range run.Records {
 		rec := &run.Records[i]
+		w.last = rec.Position.Commit
 		// What erases a person waits for nothing.
 		_, erasure := rec.Event.(eventschema.KeyDestroyed)
 		if from, ok := parked[rec.Stream]; ok && rec.Revision >= from && !erasure {
@@ -188,7 +218,7 @@ func (p *Projector) queue(b *pgx.Batch, rec *eventlog.Record) (err error) {
 
 const (
 	advance = `update annals_projections.checkpoints
-		set commit = $2, prepare = $3, parked = parked + $4, events = events + $5, updated_at = clock_timestamp()
+		set commit = $2, prepare = $3, parked = parked + $4, events = events + $5, last_event = greatest(last_event, $10), updated_at = clock_timestamp()
 		where schema = $1 and state = $6 and commit = $7 and prepare = $8 and parked = $9`
 	park = `insert into annals_projections.parked (schema, stream, revision, commit, prepare, event_id, type, error)
 		values ($1, $2, $3, $4, $5, $6, $7, $8)`
@@ -198,7 +228,7 @@ const (
 func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work) error {
 	fenced := false
 	fence := func(b *pgx.Batch) {
-		b.Queue(advance, t.schema, to.Commit, to.Prepare, len(w.parks), w.applied, t.state, from.Commit, from.Prepare, t.epoch).
+		b.Queue(advance, t.schema, to.Commit, to.Prepare, len(w.parks), w.applied, t.state, from.Commit, from.Prepare, t.epoch, w.last).
 			Exec(func(ct pgconn.CommandTag) error {
 				if fenced = ct.RowsAffected() != 1; fenced {
 					return ErrFenced
@@ -236,6 +266,9 @@ func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work
 	}
 	if err != nil {
 		return err
+	}
+	if len(w.batch.QueuedQueries) > 0 {
+		t.streak = 0
 	}
 	t.at, t.epoch, t.filled = to, t.epoch+int64(len(w.parks)), t.filled+w.applied
 	for _, p := range w.parks {

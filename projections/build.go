@@ -114,7 +114,7 @@ func (t *tables) fill(ctx context.Context, to *eventlog.Position) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		from := t.at
 		err := t.fillOnce(ctx, to)
-		if err == nil || ctx.Err() != nil || errors.Is(err, ErrFenced) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrFenced) || errors.Is(err, errSystematic) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("fill %s: %w", t.schema, context.Cause(ctx))
 			}

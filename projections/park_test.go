@@ -170,6 +170,35 @@ func TestUndecodable(t *testing.T) {
 	w.verified()
 }
 
+// When everything fails, the fault is not the events': the projector stops, and goes
+// on when it is mended.
+func TestSystematicFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, _ := w.run(clients)
+	c := w.company()
+	w.caughtUp(r)
+	w.exec(`alter table clients_v1.clients rename column company to compagnie`)
+	for n := range streakMost + 50 {
+		w.client(c, n)
+	}
+	until(t, "it stops", func() bool { return errors.Is(r.Ready(t.Context()), errSystematic) })
+	if n := len(w.parked()); n != streakMost {
+		t.Errorf("%d streams are parked", n)
+	}
+	w.exec(`alter table clients_v1.clients rename column compagnie to company`)
+	w.caughtUp(r)
+	if out, err := Resume(t.Context(), w.cfg, "clients"); err != nil || len(out) != streakMost {
+		t.Errorf("resumed %d, %v", len(out), err)
+	}
+	var n int
+	w.scan(`select count(*) from annals_read.clients`)(&n)
+	if n != streakMost+50 {
+		t.Errorf("%d clients", n)
+	}
+	w.verified(clients)
+}
+
 // With another master key nobody can be read. That is no fault of the events, which
 // wait for the right one.
 func TestWrongMasterKey(t *testing.T) {

@@ -187,6 +187,13 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 			if errors.Is(err, ErrFenced) {
 				step(err)
 			}
+			if err != nil {
+				return t.at, err
+			}
+			foreign, err := e.foreign(ctx, schema)
+			if foreign {
+				err = errForeign
+			}
 			return t.at, err
 		},
 	})
@@ -218,7 +225,7 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 // clean drops what was replaced or left behind, while ctx lasts.
 func (e *engine) clean(ctx context.Context, p *Projector) {
 	for {
-		if err := e.sweep(ctx, p, retired); err != nil && ctx.Err() == nil {
+		if err := errors.Join(e.sweep(ctx, p, retired), e.leftovers(ctx, p)); err != nil && ctx.Err() == nil {
 			e.Logger.WarnContext(ctx, "old read models stay", "projector", p.Name, "err", err)
 		}
 		if pause(ctx, e.Grace) != nil {
@@ -276,7 +283,7 @@ func (r *Runner) Ready(ctx context.Context) error {
 		if !s.caughtUp {
 			behind = append(behind, name)
 		}
-		if s.err != nil {
+		if s.err != nil && !errors.Is(s.err, errSuperseded) { // then another process sees to it
 			errs = append(errs, fmt.Errorf("projector %s: %w", name, s.err))
 		}
 	}

@@ -229,6 +229,15 @@ func TestRebuildUnderLoad(t *testing.T) {
 	w.caughtUp(r)
 	stopReading := w.reading(`select count(*) from annals_read.clients`)
 	busy := w.busy(c)
+	for _, state := range []string{building, shadow} { // as if somebody had died over it
+		w.exec(`create schema clients_` + state)
+		w.exec(`insert into annals_projections.checkpoints (schema, projector, version, state) values ('clients_' || $1, 'clients', 1, $1)`, state)
+	}
+	until(t, "the leftovers are gone", func() bool {
+		var left bool
+		w.scan(`select exists (select from pg_namespace where nspname in ('clients_building', 'clients_shadow'))`)(&left)
+		return !left
+	})
 	for range 3 {
 		for _, p := range All {
 			if err := Rebuild(t.Context(), w.cfg, p.Name); err != nil {
@@ -309,6 +318,39 @@ func TestCrashInBuild(t *testing.T) {
 		w.scan(`select count(*) from pg_namespace where nspname like 'clients%'`)(&schemas)
 		return schemas == 1
 	})
+}
+
+// Read models that show what the log does not have are not gone on with, and say so.
+func TestForeignLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r, stop := w.run()
+	for n := range 5 {
+		w.client(w.company(), n)
+	}
+	w.caughtUp(r)
+	stop()
+	other := newWorld(t)
+	other.client(other.company(), 1)
+	w.log, w.cfg.Log, w.head = other.log, other.log, other.head
+	r, _ = w.run()
+	until(t, "it shows", func() bool { return errors.Is(r.Ready(t.Context()), errForeign) })
+	var n int
+	w.scan(`select count(*) from annals_read.clients`)(&n)
+	if n != 5 {
+		t.Errorf("%d clients", n)
+	}
+	for _, p := range All {
+		if err := Rebuild(t.Context(), w.cfg, p.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.caughtUp(r)
+	w.scan(`select count(*) from annals_read.clients`)(&n)
+	if n != 1 {
+		t.Errorf("%d clients", n)
+	}
+	w.verified()
 }
 
 // What only the database's owner can mend ends the runner with an explanation.

@@ -11,6 +11,7 @@ create table if not exists annals_projections.checkpoints (
     prepare    bigint not null default 0,
     parked     bigint not null default 0, -- counts every change of the parked streams
     events     bigint not null default 0,
+    last_event bigint not null default 0, -- commit position of the last event that came by
     updated_at timestamptz not null default now(),
     retired_at timestamptz
 ) with (fillfactor = 50);

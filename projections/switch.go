@@ -60,8 +60,14 @@ func (t *tables) swap(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := t.fill(ctx, &to); err != nil {
+			foreign, err := t.foreign(ctx, old) // then its position means nothing here
+			if err != nil {
 				return err
+			}
+			if !foreign {
+				if err := t.fill(ctx, &to); err != nil {
+					return err
+				}
 			}
 		}
 		names, err := t.names(ctx)
@@ -154,6 +160,32 @@ func tableNames(ctx context.Context, db DB, schema string) ([]string, error) {
 		return nil, fmt.Errorf("tables of %s: %w", schema, err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// leftovers drops what builds and comparisons that ended halfway have left.
+func (e *engine) leftovers(ctx context.Context, p *Projector) error {
+	for state, work := range map[string]string{building: "/build", shadow: "/verify"} {
+		var left bool
+		if err := e.pool.QueryRow(ctx, `select exists (select from annals_projections.checkpoints where projector = $1 and state = $2)`, p.Name, state).Scan(&left); err != nil {
+			return fmt.Errorf("leftovers of %s: %w", p.Name, err)
+		}
+		if !left {
+			continue
+		}
+		within, release, err := e.lease(ctx, p.Name+work, false)
+		if errors.Is(err, ErrHeld) {
+			continue // it is under way
+		}
+		if err != nil {
+			return err
+		}
+		err = e.sweep(within, p, state)
+		release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweep drops the projector's schemas that are in the state. The caller has seen
