@@ -119,6 +119,8 @@ func (p *proposal) proposed() (engine.Proposed, int, error) {
 	switch {
 	case !p.hasID:
 		return engine.Proposed{}, 0, invalid("an event's id is missing")
+	case p.idErr != nil:
+		return engine.Proposed{}, 0, p.idErr
 	case !p.hasType || !p.hasFormat:
 		return engine.Proposed{}, 0, errMissingMetadata
 	case p.typ == "" || p.id == uuid.Nil:

@@ -171,7 +171,7 @@ func FuzzAppendMessage(f *testing.F) {
 		p := got.event
 		if p.typ != typ || p.hasType != hasType || p.hasFormat != hasFormat || p.json != (format == contentJSON) ||
 			string(p.data) != string(m.GetData()) || string(p.metadata) != string(m.GetCustomMetadata()) ||
-			p.hasID != (idErr == nil) || p.hasID && p.id != id {
+			(p.hasID && p.idErr == nil) != (idErr == nil) || idErr == nil && p.id != id {
 			t.Errorf("read %+v, want %v", p, m)
 		}
 	})

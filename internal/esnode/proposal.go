@@ -22,6 +22,7 @@ type appendMessage struct {
 // proposal is an event as a client sends it.
 type proposal struct {
 	id                 uuid.UUID
+	idErr              error // what is wrong with the id
 	hasID, structured  bool
 	typ                string
 	json               bool
@@ -78,7 +79,7 @@ func (p *proposal) unmarshalID(b []byte) error {
 			if !p.structured {
 				p.id = uuid.Nil
 			}
-			p.hasID, p.structured = true, true
+			p.hasID, p.structured, p.idErr = true, true, nil
 			return fields(v, func(field protowire.Number, n uint64, v []byte) error {
 				switch {
 				case v != nil:
@@ -90,9 +91,8 @@ func (p *proposal) unmarshalID(b []byte) error {
 				return nil
 			})
 		case field == 2:
-			id, err := parseTextUUID(string(v))
-			p.id, p.hasID, p.structured = id, err == nil, false
-			return err
+			p.id, p.idErr = parseTextUUID(string(v))
+			p.hasID, p.structured = true, false
 		}
 		return nil
 	})
@@ -135,7 +135,7 @@ func fields(b []byte, f func(field protowire.Number, n uint64, v []byte) error) 
 			value, n = protowire.ConsumeBytes(b)
 		case protowire.VarintType:
 			number, n = protowire.ConsumeVarint(b)
-		default:
+		case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
 			n = protowire.ConsumeFieldValue(field, typ, b)
 			field = 0 // no field that is known has such a form
 		}
