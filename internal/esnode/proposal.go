@@ -138,6 +138,8 @@ func fields(b []byte, f func(field protowire.Number, n uint64, v []byte) error) 
 		case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
 			n = protowire.ConsumeFieldValue(field, typ, b)
 			field = 0 // no field that is known has such a form
+		default:
+			return errWire
 		}
 		if n < 0 {
 			return errWire
