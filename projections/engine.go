@@ -134,6 +134,20 @@ func (e *engine) active(ctx context.Context, projector string) (a active, err er
 	return a, nil
 }
 
+// inUse is the active version's schema, when that is the version of the projector.
+func (e *engine) inUse(ctx context.Context, p *Projector) (schema string, err error) {
+	a, err := e.active(ctx, p.Name)
+	switch {
+	case err != nil:
+		return "", err
+	case a.Schema == "":
+		return "", fmt.Errorf("read model %s has not been built yet", p.Name)
+	case a.Version != p.Version:
+		return "", fmt.Errorf("read model %s is in use in version %d, and this program has version %d", p.Name, a.Version, p.Version)
+	}
+	return a.Schema, nil
+}
+
 var (
 	// ErrFenced means that somebody else has moved or replaced the tables: what was
 	// about to be done must not be done.

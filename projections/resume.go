@@ -31,14 +31,11 @@ func Resume(ctx context.Context, cfg Config, name string, streams ...string) ([]
 	if err != nil {
 		return nil, err
 	}
-	a, err := e.active(ctx, name)
-	switch {
-	case err != nil:
-		return nil, err
-	case a.Version != p.Version:
-		return nil, fmt.Errorf("resume %s: version %d is in use, and this program has version %d", name, a.Version, p.Version)
+	schema, err := e.inUse(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("resume: %w", err)
 	}
-	t, err := e.tables(ctx, p, a.Schema, live)
+	t, err := e.tables(ctx, p, schema, live)
 	if err != nil {
 		return nil, err
 	}

@@ -79,15 +79,10 @@ func (e *engine) verify(ctx context.Context, p *Projector) (rep Report, again bo
 	if err := e.sweep(ctx, p, shadow); err != nil {
 		return rep, false, err
 	}
-	a, err := e.active(ctx, p.Name)
-	switch {
-	case err != nil:
-		return rep, false, err
-	case a.Version != p.Version:
-		return rep, false, fmt.Errorf("verify %s: version %d is in use, and this program has version %d", p.Name, a.Version, p.Version)
+	if rep.Schema, err = e.inUse(ctx, p); err != nil {
+		return rep, false, fmt.Errorf("verify: %w", err)
 	}
-	rep.Schema = a.Schema
-	used, err := e.tables(ctx, p, a.Schema, live)
+	used, err := e.tables(ctx, p, rep.Schema, live)
 	if err != nil {
 		return rep, errors.Is(err, ErrFenced), err
 	}
