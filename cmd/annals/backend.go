@@ -37,7 +37,7 @@ type backend struct {
 // beside a running server shares what that one has started.
 func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving bool) (_ *backend, err error) {
 	b := &backend{config: cfg, database: cfg.database, eventStore: cfg.eventStore}
-	defer func() {
+	defer func() { //nolint:contextcheck // what ended ctx must not end the closing
 		if err != nil {
 			_ = b.close()
 		}

@@ -22,7 +22,7 @@ func systemCommand(name string) domain.Meta {
 	id := uuid.NewSHA1(domain.System, []byte(name))
 	return domain.Meta{
 		Actor: domain.System, Command: id, Correlation: id, Causation: id,
-		At: time.Now().UTC().Truncate(time.Microsecond), App: version.String(), Scope: domain.Everything,
+		At: now().UTC().Truncate(time.Microsecond), App: version.String(), Scope: domain.Everything,
 	}
 }
 

@@ -73,7 +73,7 @@ func (r remote) do(ctx context.Context, method, path string, body any) (*http.Re
 	if res.StatusCode/100 == 2 {
 		return res, nil
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // read only
 	var p struct{ Detail string }
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, 1<<16))
 	if json.Unmarshal(raw, &p) != nil || p.Detail == "" {
@@ -105,7 +105,7 @@ func signInCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer res.Body.Close()
+		defer res.Body.Close() //nolint:errcheck // read only
 		var s struct{ Token string }
 		if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 			return fmt.Errorf("answer: %w", err)

@@ -93,7 +93,7 @@ func (d *demo) employee(name, email string, projects, desks []domain.ID) domain.
 }
 
 func (d *demo) client(c client.Register) domain.ID {
-	id := systemID("demo/client/" + c.Details.Name() + c.Company)
+	id := systemID("demo/client/" + c.Name() + c.Company)
 	do(d, client.Aggregate, id, client.Command(c), "client/"+id.String())
 	return id
 }

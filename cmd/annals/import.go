@@ -68,11 +68,11 @@ The fields are ` + fmt.Sprint(csvimport.Fields()) + `.`,
 }
 
 func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects string) error {
-	file, err := os.Open(name)
+	file, err := os.Open(name) //nolint:gosec // whoever calls may read what they may read
 	if err != nil {
 		return usage("%v", err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // read only
 	info, err := file.Stat()
 	if err != nil {
 		return usage("%v", err)
@@ -85,7 +85,7 @@ func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects
 		console.Size = info.Size()
 	}
 	out := &lazyFile{name: rejects}
-	defer out.Close()
+	defer out.Close() //nolint:errcheck // done below, unless there is an error already
 	if rejects != "" {
 		if there, err := os.Stat(rejects); err == nil && os.SameFile(info, there) {
 			return usage("--rejects: is the file that is to be imported")

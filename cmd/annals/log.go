@@ -42,7 +42,7 @@ func verifyLog(cmd *cobra.Command, b *backend) error {
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	defer db.Close(context.WithoutCancel(ctx))
+	defer db.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
 	report, err := engine.Verify(ctx, db, func(e *engine.Event) error {
 		return b.log.Check(ctx, e.Stream, e.Type, e.Data, e.Metadata)
 	})

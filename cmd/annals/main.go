@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,9 @@ func (e exit) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return exit{exitUsage, fmt.Errorf(format, args...)} }
 
+// now is where the clock comes in: everything below is told the time.
+var now = time.Now //nolint:forbidigo // see above
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:])
@@ -41,7 +45,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	cmd := root()
+	cmd := root() //nolint:contextcheck // cobra hands ctx to the commands
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {

@@ -117,11 +117,11 @@ func tellReport(w io.Writer, r projections.Report) {
 
 func rebuildProjections(cmd *cobra.Command, _ *backend, cfg projections.Config, names []string) error {
 	for _, name := range names {
-		start := time.Now()
+		start := now()
 		if err := projections.Rebuild(cmd.Context(), cfg, name); err != nil {
 			return fmt.Errorf("rebuild %s: %w", name, err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: rebuilt in %v\n", name, time.Since(start).Round(time.Millisecond))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: rebuilt in %v\n", name, now().Sub(start).Round(time.Millisecond))
 	}
 	return nil
 }

@@ -8,4 +8,4 @@ const raceEnabled = true
 const slowdown = 4
 
 // slowdownOfMany divides how much a test does that does a lot.
-const slowdownOfMany = 4
+const slowdownOfMany = 8

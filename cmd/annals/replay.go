@@ -54,7 +54,7 @@ func replayCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer res.Body.Close()
+		defer res.Body.Close() //nolint:errcheck // read only
 		return tell(cmd.OutOrStdout(), res.Body, *asJSON)
 	}
 	return group("replay", "Tell what happened, from the log itself", cmd)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -60,19 +61,19 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // the server closes it as a rule
 	b, err := openBackend(ctx, cfg, logger, true)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // what ended ctx must not end the closing
 	s := &server{backend: b, logger: logger, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	credentials, err := auth.Open(ctx, b.pool, time.Now)
+	credentials, err := auth.Open(ctx, b.pool, now)
 	if err != nil {
 		return err
 	}
-	s.commands = &commands.API{Store: commands.NewStore(b.log), Credentials: credentials, Now: time.Now, App: version.String()}
+	s.commands = &commands.API{Store: commands.NewStore(b.log), Credentials: credentials, Now: now, App: version.String()}
 	if err := s.firstAdministrator(ctx, credentials, out); err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		g.Go(func() error { return s.runner.Run(running) })
 	}
 	web := &http.Server{
-		Handler:           s.routes(),
+		Handler:           s.routes(), //nolint:contextcheck // requests have one of their own
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -126,7 +127,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	logger.Info("stopped")
+	logger.InfoContext(ctx, "stopped")
 	return nil
 }
 
@@ -197,9 +198,9 @@ func instrument(reg prometheus.Registerer) mux.MiddlewareFunc {
 					route = t
 				}
 			}
-			start, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+			start, seen := now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 			next.ServeHTTP(seen, r)
-			took.WithLabelValues(r.Method, route, fmt.Sprint(seen.status)).Observe(time.Since(start).Seconds())
+			took.WithLabelValues(r.Method, route, strconv.Itoa(seen.status)).Observe(now().Sub(start).Seconds())
 		})
 	}
 }
