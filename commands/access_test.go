@@ -9,7 +9,9 @@ import (
 	"annals/internal/apitest"
 )
 
-func testUnauthorized(t *testing.T, s *apitest.System) {
+func TestUnauthorized(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Locked")
 	c := a.Client(t, p, "Locked")
@@ -39,7 +41,9 @@ func testUnauthorized(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testForbidden(t *testing.T, s *apitest.System) {
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Admins only")
 	e := a.Employee(t, "Plain", []string{p}, nil)
@@ -134,7 +138,9 @@ func (c *cast) see(t *testing.T, u *apitest.User, want ...string) {
 	}
 }
 
-func testVisibility(t *testing.T, s *apitest.System) {
+func TestVisibility(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	c := newCast(t, s)
 	c.see(t, c.admin, c.noDesk, c.onTheDesk, c.onCare)
 	c.see(t, c.inNorth, c.noDesk)
@@ -174,7 +180,9 @@ func testVisibility(t *testing.T, s *apitest.System) {
 	c.nobody.Get(t, "/api/v1/employees/"+c.nobody.ID).Want(t, 200)
 }
 
-func testVisibilityAtOnce(t *testing.T, s *apitest.System) {
+func TestVisibilityAtOnce(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	c := newCast(t, s)
 	a := c.admin
 	other := s.Again(t)

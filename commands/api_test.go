@@ -1,50 +1,30 @@
 package commands_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"annals/internal/apitest"
 )
 
 type (
+	// Map is a JSON object.
 	Map = apitest.Map
+	// Raw is a body sent as it is.
 	Raw = apitest.Raw
 )
 
-// TestAPI runs everything against one Annals: each test keeps to projects of its own.
-func TestAPI(t *testing.T) {
-	s := apitest.Start(t)
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, *apitest.System)
-	}{
-		{"commands", testCommands},
-		{"no-ops", testNoops},
-		{"merge patch", testPatch},
-		{"assign", testAssign},
-		{"If-Match", testIfMatch},
-		{"idempotent changes", testIdempotentChanges},
-		{"idempotent creates", testIdempotentCreates},
-		{"idempotent no-ops", testIdempotentNoops},
-		{"idempotent concurrently", testIdempotentConcurrently},
-		{"races", testRaces},
-		{"bodies", testBodies},
-		{"fields", testFields},
-		{"paths", testPaths},
-		{"unauthorized", testUnauthorized},
-		{"forbidden", testForbidden},
-		{"visibility", testVisibility},
-		{"visibility changes at once", testVisibilityAtOnce},
-		{"sessions", testSessions},
-		{"sign-in tells nothing", testSignInTellsNothing},
-		{"addresses", testAddresses},
-		{"addresses concurrently", testAddressesConcurrently},
-		{"a claim that was cut off", testCutOffClaim},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.test(t, s)
-		})
+func TestMain(m *testing.M) { apitest.Main(m, secretsAreNowhere) }
+
+// secretsAreNowhere looks through what was logged, once all tests are done.
+func secretsAreNowhere(s *apitest.System) error {
+	var all []error
+	for _, secret := range []string{apitest.Password, "annals_s_", "wrong password", "another password"} {
+		if strings.Contains(s.Logs.String(), secret) {
+			all = append(all, fmt.Errorf("%q was logged", secret))
+		}
 	}
-	t.Cleanup(func() { secretsAreNowhere(t, s) })
+	return errors.Join(all...)
 }

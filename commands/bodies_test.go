@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,8 +12,9 @@ import (
 	"annals/internal/apitest"
 )
 
-// testBodies holds every operation with a body to the same reading of JSON.
-func testBodies(t *testing.T, s *apitest.System) {
+// TestBodies holds every operation with a body to the same reading of JSON.
+func TestBodies(t *testing.T) {
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Bodies")
 	c := a.Client(t, p, "Body")
@@ -116,7 +118,8 @@ func (xs) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func testFields(t *testing.T, s *apitest.System) {
+func TestFields(t *testing.T) {
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Fields")
 	other := a.Project(t, "Other")
@@ -133,9 +136,7 @@ func testFields(t *testing.T, s *apitest.System) {
 	}
 	client := func(more Map) Map {
 		m := Map{"last_name": "X", "project_id": p}
-		for k, v := range more {
-			m[k] = v
-		}
+		maps.Copy(m, more)
 		return m
 	}
 	for name, x := range map[string]struct {
@@ -214,7 +215,9 @@ func testFields(t *testing.T, s *apitest.System) {
 	})
 }
 
-func testPaths(t *testing.T, s *apitest.System) {
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	for _, path := range []string{"/", "/api", "/api/v1", "/api/v1/", "/api/v2/clients", "/api/v1/clients/", "/api/v1/nothing", "/api/v1/clients/" + uuid.NewString() + "/nothing"} {
 		a.Get(t, path).Problem(t, 404, "not_found")

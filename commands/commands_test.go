@@ -46,7 +46,9 @@ func created(t *testing.T, u *apitest.User, path string, body Map) string {
 	return id
 }
 
-func testCommands(t *testing.T, s *apitest.System) {
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	project := created(t, a, "/api/v1/projects", Map{"name": " Harbour  North "})
 	record := a.Get(t, "/api/v1/projects/"+project)
@@ -103,7 +105,9 @@ func testCommands(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testNoops(t *testing.T, s *apitest.System) {
+func TestNoops(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Quiet")
 	c := a.Client(t, p, "Still", Map{"tags": []string{"a"}, "email": "still@example.com"})
@@ -132,7 +136,8 @@ func testNoops(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testPatch(t *testing.T, s *apitest.System) {
+func TestPatch(t *testing.T) {
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Patches")
 	fresh := func(t *testing.T) string {
@@ -204,7 +209,8 @@ func testPatch(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testAssign(t *testing.T, s *apitest.System) {
+func TestAssign(t *testing.T) {
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p, q := a.Project(t, "From"), a.Project(t, "To")
 	d, other := a.Desk(t, p, "Sales"), a.Desk(t, q, "Care")

@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,7 +11,9 @@ import (
 	"annals/internal/apitest"
 )
 
-func testIfMatch(t *testing.T, s *apitest.System) {
+func TestIfMatch(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Matching")
 	at := "/api/v1/clients/" + a.Client(t, p, "Match")
@@ -46,7 +49,9 @@ func again(t *testing.T, first, second *apitest.Response) {
 	}
 }
 
-func testIdempotentChanges(t *testing.T, s *apitest.System) {
+func TestIdempotentChanges(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a, b := s.Admin(t), s.Admin(t)
 	p := a.Project(t, "Repeating")
 	c := a.Client(t, p, "Twice")
@@ -62,29 +67,29 @@ func testIdempotentChanges(t *testing.T, s *apitest.System) {
 		{"/reactivate", nil, nil},
 		{"", Map{"email": "a@example.com", "address": Map{"city": "Vigo"}}, Map{"email": "b@example.com"}},
 	} {
-		send := func(u *apitest.User, at string, body any, key string) *apitest.Response {
+		send := func(u *apitest.User, at string, body any) *apitest.Response {
 			if command.path == "" {
-				return u.Patch(t, at, body, "Idempotency-Key", key)
+				return u.Patch(t, at, body, "Idempotency-Key", "key")
 			}
 			if m, ok := body.(Map); ok && m == nil {
 				body = nil
 			}
-			return u.Post(t, at+command.path, body, "Idempotency-Key", key)
+			return u.Post(t, at+command.path, body, "Idempotency-Key", "key")
 		}
-		first := send(a, at, command.body, "key")
+		first := send(a, at, command.body)
 		first.Want(t, 200)
 		if first.Header.Get("Idempotency-Replayed") != "" {
 			t.Fatalf("%s is said to be a replay", first.Request)
 		}
-		again(t, first, send(a, at, command.body, "key"))
-		again(t, first, send(a.At(s.Again(t)), at, command.body, "key")) // another process, or this one started again
+		again(t, first, send(a, at, command.body))
+		again(t, first, send(a.At(s.Again(t)), at, command.body)) // another process, or this one started again
 		if command.another != nil {
-			send(a, at, command.another, "key").Problem(t, 422, "invalid", "Idempotency-Key")
+			send(a, at, command.another).Problem(t, 422, "invalid", "Idempotency-Key")
 		}
-		if r := send(b, at, command.body, "key"); r.Want(t, 200).Header.Get("Idempotency-Replayed") != "" {
+		if r := send(b, at, command.body); r.Want(t, 200).Header.Get("Idempotency-Replayed") != "" {
 			t.Errorf("%s: the key of somebody else counts", r.Request)
 		}
-		if r := send(a, "/api/v1/clients/"+other, command.body, "key"); r.Want(t, 200).Header.Get("Idempotency-Replayed") != "" {
+		if r := send(a, "/api/v1/clients/"+other, command.body); r.Want(t, 200).Header.Get("Idempotency-Replayed") != "" {
 			t.Errorf("%s: the key of another client's command counts", r.Request)
 		}
 		if got := a.Get(t, at).Text("revision"); got != strconv.Itoa(i+1) {
@@ -104,7 +109,9 @@ func testIdempotentChanges(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testIdempotentCreates(t *testing.T, s *apitest.System) {
+func TestIdempotentCreates(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a, b := s.Admin(t), s.Admin(t)
 	p := a.Project(t, "Creating")
 	email := "twice-" + p[:8] + "@example.com"
@@ -122,10 +129,7 @@ func testIdempotentCreates(t *testing.T, s *apitest.System) {
 			if field == "project_id" {
 				continue
 			}
-			another := Map{}
-			for k, v := range body {
-				another[k] = v
-			}
+			another := maps.Clone(body)
 			another[field] = map[string]any{"email": "another-" + email, "password": "another password"}[field]
 			if another[field] == nil {
 				another[field] = "Another"
@@ -153,7 +157,9 @@ func testIdempotentCreates(t *testing.T, s *apitest.System) {
 
 // A command that changed nothing changes nothing either when it comes again, after
 // things have become different.
-func testIdempotentNoops(t *testing.T, s *apitest.System) {
+func TestIdempotentNoops(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Noops")
 	at := "/api/v1/clients/" + a.Client(t, p, "Lead")
@@ -180,7 +186,9 @@ func together(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func testIdempotentConcurrently(t *testing.T, s *apitest.System) {
+func TestIdempotentConcurrently(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "At once")
 	other := s.Again(t)
@@ -224,7 +232,9 @@ func testIdempotentConcurrently(t *testing.T, s *apitest.System) {
 }
 
 // Everybody gets through who changes one client at the same moment, from two processes.
-func testRaces(t *testing.T, s *apitest.System) {
+func TestRaces(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Racing")
 	other := s.Again(t)

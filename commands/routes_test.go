@@ -44,7 +44,8 @@ func routes(t *testing.T, router *mux.Router) []string {
 // TestRoutes holds the whole API, reads included, against a list of its routes and
 // who may call them, and the OpenAPI document against the routes.
 func TestRoutes(t *testing.T) {
-	s := apitest.Start(t)
+	t.Parallel()
+	s := apitest.Shared(t)
 	document := s.ValidDocument(t)
 	paths := document["paths"].(Map)
 	documented := 0

@@ -117,7 +117,9 @@ func sorted(t *testing.T, sort string, items []any) {
 	}
 }
 
-func testSort(t *testing.T, s *apitest.System) {
+func TestSort(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	sh := newShop(t, s)
 	columns := []string{
 		"name", "type", "first_name", "middle_name", "last_name", "company", "email", "phone", "website", "street", "city", "region", "postal_code",
@@ -157,7 +159,9 @@ func testSort(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testSortNames(t *testing.T, s *apitest.System) {
+func TestSortNames(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	for _, sort := range []string{"nothing", "Name", "name;drop table clients", "name desc", "id", "--name", "-", ",", "name,", "name,,email", "c.name", strings.TrimSuffix(strings.Repeat("name,", 9), ",")} {
 		a.Get(t, "/api/v1/clients?sort="+url.QueryEscape(sort)).Problem(t, 422, "invalid", "sort")
@@ -168,7 +172,9 @@ func testSortNames(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testPages(t *testing.T, s *apitest.System) {
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	sh := newShop(t, s)
 	for _, limit := range []int{1, 2, len(sh.ids) - 1, len(sh.ids), len(sh.ids) + 1, 500} {
 		seen, pages := 0, 0
@@ -190,8 +196,10 @@ func testPages(t *testing.T, s *apitest.System) {
 		t.Errorf("nothing: %s", r.Body)
 	}
 	// The longest values that there can be still make a cursor that is taken back.
-	long := Map{"first_name": strings.Repeat("漢", 100), "last_name": strings.Repeat("字", 100), "company": strings.Repeat("社", 200), "project_id": sh.project,
-		"address": Map{"street": strings.Repeat("街", 200), "city": strings.Repeat("市", 100), "region": strings.Repeat("州", 100), "country": strings.Repeat("国", 100)}}
+	long := Map{
+		"first_name": strings.Repeat("漢", 100), "last_name": strings.Repeat("字", 100), "company": strings.Repeat("社", 200), "project_id": sh.project,
+		"address": Map{"street": strings.Repeat("街", 200), "city": strings.Repeat("市", 100), "region": strings.Repeat("州", 100), "country": strings.Repeat("国", 100)},
+	}
 	sh.u.Create(t, "/api/v1/clients", long)
 	long["first_name"] = "x"
 	sh.u.Create(t, "/api/v1/clients", long)
@@ -212,7 +220,9 @@ func mustJSON(v any) []byte {
 }
 
 // What does not change itself is visited once, however much changes around it.
-func testPagesWhileChanging(t *testing.T, s *apitest.System) {
+func TestPagesWhileChanging(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Changing")
 	var still, moving []string
@@ -247,7 +257,8 @@ func testPagesWhileChanging(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testCursors(t *testing.T, s *apitest.System) {
+func TestCursors(t *testing.T) {
+	s := apitest.Shared(t)
 	sh := newShop(t, s)
 	real := sh.u.Get(t, sh.list+"&limit=2&sort=name,created_at").Text("next_cursor")
 	raw, err := base64.RawURLEncoding.DecodeString(real)
@@ -295,7 +306,9 @@ func testCursors(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testFilters(t *testing.T, s *apitest.System) {
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p, q := a.Project(t, "P"), a.Project(t, "Q")
 	d, e := a.Desk(t, p, "D"), a.Desk(t, q, "E")
@@ -396,7 +409,9 @@ func testSpans(t *testing.T, a *apitest.User, all, id string) {
 	}
 }
 
-func testBadFilters(t *testing.T, s *apitest.System) {
+func TestBadFilters(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	many := func(name, value string) string { return strings.Repeat("&"+name+"="+value, 101)[1:] }
 	zero := "00000000-0000-0000-0000-000000000000"
@@ -421,7 +436,9 @@ func testBadFilters(t *testing.T, s *apitest.System) {
 	}
 }
 
-func testSearch(t *testing.T, s *apitest.System) {
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
 	a := s.Admin(t)
 	p := a.Project(t, "Search")
 	names := map[string]string{}

@@ -97,7 +97,7 @@ func TestCaller(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	projects, desks := access.Assigned(domain.Scope{Projects: map[domain.ID]bool{id(3): true, id(1): true, id(2): true}})
-	if fmt.Sprint(projects) != fmt.Sprint([]domain.ID{id(1), id(2), id(3)}) || desks != nil && len(desks) > 0 {
+	if fmt.Sprint(projects) != fmt.Sprint([]domain.ID{id(1), id(2), id(3)}) || len(desks) > 0 {
 		t.Errorf("%v %v", projects, desks)
 	}
 }

@@ -178,21 +178,28 @@ func (l *Logs) Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// AdminPassword signs in who [System.Admin] makes.
-const AdminPassword = "correct horse battery"
-
-// Admin makes an administrator and signs them in.
+// Admin makes an administrator with a session.
 func (s *System) Admin(tb testing.TB) *User {
 	tb.Helper()
 	id := uuid.New()
 	email := "admin-" + id.String() + "@example.com"
 	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), Causation: uuid.New(), At: s.Clock.Now().UTC().Truncate(time.Microsecond), Scope: domain.Everything}
-	out, err := s.Commands.RegisterEmployee(tb.Context(), id, employee.Register{Name: "Ada Admin", Email: email, Roles: []string{employee.Admin}}, AdminPassword, m)
+	out, err := s.Commands.RegisterEmployee(tb.Context(), id, employee.Register{Name: "Ada Admin", Email: email, Roles: []string{employee.Admin}}, "", m)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	u := s.SignIn(tb, email, AdminPassword)
-	u.After = out.Position.String()
+	u := &User{System: s, ID: id.String(), Email: email, After: out.Position.String()}
+	return u.Session(tb)
+}
+
+// Session gives the user a new session, without the work of checking a password.
+func (u *User) Session(tb testing.TB) *User {
+	tb.Helper()
+	session, err := u.Auth.Start(tb.Context(), uuid.MustParse(u.ID), auth.Lifetime)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u.Token = session.Token
 	return u
 }
 

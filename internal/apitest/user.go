@@ -142,20 +142,31 @@ func (u *User) Client(tb testing.TB, project, name string, more ...Map) string {
 	return u.Create(tb, "/api/v1/clients", body)
 }
 
-// Password signs in who [User.Employee] makes.
+// Password signs in who [User.EmployeeWithPassword] makes.
 const Password = "tr0ub4dor and 3" //nolint:gosec // of nobody
 
-// Employee makes an agent with assignments and signs them in.
+// Employee makes an agent with assignments and a session.
 func (u *User) Employee(tb testing.TB, name string, projects, desks []string) *User {
 	tb.Helper()
-	email := strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "-" + uuid.NewString()[:8] + "@example.com"
-	id := u.Create(tb, "/api/v1/employees", Map{"name": name, "email": email, "password": Password, "roles": []string{"agent"}})
+	return u.employee(tb, Map{"name": name}, projects, desks)
+}
+
+// EmployeeWithPassword is [User.Employee], who can sign in again.
+func (u *User) EmployeeWithPassword(tb testing.TB, name string, projects, desks []string) *User {
+	tb.Helper()
+	return u.employee(tb, Map{"name": name, "password": Password}, projects, desks)
+}
+
+func (u *User) employee(tb testing.TB, body Map, projects, desks []string) *User {
+	tb.Helper()
+	body["email"] = strings.ToLower(strings.ReplaceAll(body["name"].(string), " ", ".")) + "-" + uuid.NewString()[:8] + "@example.com"
+	body["roles"] = []string{"agent"}
+	e := &User{System: u.System, ID: u.Create(tb, "/api/v1/employees", body), Email: body["email"].(string)}
 	if len(projects) > 0 {
-		u.Assign(tb, id, projects, desks)
+		u.Assign(tb, e.ID, projects, desks)
 	}
-	e := u.SignIn(tb, email, Password)
 	e.After = u.After
-	return e
+	return e.Session(tb)
 }
 
 // Assign sets what an employee works for.

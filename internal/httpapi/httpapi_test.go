@@ -66,7 +66,7 @@ type output struct {
 	}
 }
 
-func do(t *testing.T, server *httptest.Server, method, path, token, body string) (*http.Response, string) {
+func do(t *testing.T, server *httptest.Server, method, path, token, body string) (answer, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -84,7 +84,14 @@ func do(t *testing.T, server *httptest.Server, method, path, token, body string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(raw)
+	return answer{res.StatusCode, res.Status, res.Header}, string(raw)
+}
+
+// answer is a response without its body.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
 }
 
 const good = `{"name":"x","deep":{"number":1}}`
@@ -149,7 +156,7 @@ func TestPanics(t *testing.T) {
 	server, logs := serve(t, func(context.Context, *input) (*output, error) { panic(secret) })
 	for range 2 { // and it goes on
 		res, body := do(t, server, "POST", "/op/"+uuid.NewString(), "good", good)
-		if res.StatusCode != 500 || strings.Contains(body, secret) || !strings.Contains(body, `"code":"internal"`) || !strings.Contains(body, res.Header.Get("Request-Id")) {
+		if res.StatusCode != http.StatusInternalServerError || strings.Contains(body, secret) || !strings.Contains(body, `"code":"internal"`) || !strings.Contains(body, res.Header.Get("Request-Id")) {
 			t.Errorf("%s %s", res.Status, body)
 		}
 	}
@@ -192,17 +199,17 @@ func TestInput(t *testing.T) {
 		`{"name":{},"deep":[]}`:                                 "deep type name type",
 		`{"name":"x","deep":{"number":1,"a":"` + secret + `"}}`: "deep.a unknown_field",
 	} {
-		res, answer := do(t, server, "POST", "/op/"+uuid.NewString(), "good", body)
+		res, text := do(t, server, "POST", "/op/"+uuid.NewString(), "good", body)
 		var p Problem
-		if err := json.Unmarshal([]byte(answer), &p); err != nil {
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, e := range p.Errors {
 			got = append(got, e.Field+" "+e.Code)
 		}
-		if strings.Join(got, " ") != want || (want != "") != (res.StatusCode == 422) || strings.Contains(answer, secret) {
-			t.Errorf("%s: %s %s", body, res.Status, answer)
+		if strings.Join(got, " ") != want || (want != "") != (res.StatusCode == http.StatusUnprocessableEntity) || strings.Contains(text, secret) {
+			t.Errorf("%s: %s %s", body, res.Status, text)
 		}
 	}
 }
@@ -210,7 +217,7 @@ func TestInput(t *testing.T) {
 func TestDocs(t *testing.T) {
 	server, _ := serve(t, func(context.Context, *input) (*output, error) { return &output{}, nil })
 	res, page := do(t, server, "GET", "/api/docs", "", "")
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%s %v", res.Status, res.Header)
 	}
 	for _, part := range []string{"/op/{id}", "Something open", "deep.number", "employees", "anyone", "openapi.json", "uuid, required"} {
@@ -222,7 +229,7 @@ func TestDocs(t *testing.T) {
 		t.Errorf("the page needs something from elsewhere: %s", other)
 	}
 	res, document := do(t, server, "GET", "/api/openapi.json", "", "")
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/openapi+json" || !json.Valid([]byte(document)) || !strings.Contains(document, `"openapi":"3.1.0"`) {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/openapi+json" || !json.Valid([]byte(document)) || !strings.Contains(document, `"openapi":"3.1.0"`) {
 		t.Errorf("%s %v %s", res.Status, res.Header, document)
 	}
 }

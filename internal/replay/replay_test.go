@@ -67,7 +67,7 @@ func TestReplay(t *testing.T) {
 	e.Patch(t, at, apitest.Map{"address": apitest.Map{"city": "Sofia"}}).Want(t, 200)
 	assigned := a.Post(t, at+"/assign", apitest.Map{"desk_id": d, "manager_id": e.ID, "reason": "signed"}).Want(t, 200)
 	s.Clock.Advance(48 * time.Hour) // the rest happens two days later; sessions have ended by then
-	e = s.SignIn(t, e.Email, apitest.Password)
+	e.Session(t)
 	e.Post(t, at+"/status", apitest.Map{"status": "active"}).Want(t, 200)
 	last := e.Post(t, at+"/deactivate", apitest.Map{"reason": "closed"}).Want(t, 200)
 
@@ -121,13 +121,13 @@ func TestReplay(t *testing.T) {
 			t.Errorf("%s: %s, want %d", query, types(got), want)
 		}
 	}
-	testAbsent(t, s, a, e, at)
+	testAbsent(t, a, e, at)
 	testSystem(t, s, id)
 }
 
-func testAbsent(t *testing.T, s *apitest.System, a, e *apitest.User, at string) {
+func testAbsent(t *testing.T, a, e *apitest.User, at string) {
 	t.Helper()
-	a = s.SignIn(t, a.Email, apitest.AdminPassword)
+	a.Session(t)
 	stranger := a.Employee(t, "Stran Ger", nil, nil)
 	hidden := stranger.Get(t, at+"/replay").Problem(t, 404, "client.absent")
 	absent := stranger.Get(t, "/api/v1/clients/"+uuid.NewString()+"/replay").Problem(t, 404, "client.absent")
