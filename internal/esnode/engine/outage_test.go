@@ -70,7 +70,7 @@ func TestServerKilled(t *testing.T) {
 			<-progress
 		}
 		killed := time.Now()
-		kill(t, server.URL())
+		kill(t, server)
 		for at := range progress {
 			if at.After(killed.Add(50 * time.Millisecond)) { // what was under way when it died is not counted
 				t.Logf("writing again %s after the kill", at.Sub(killed).Round(time.Millisecond))
@@ -90,13 +90,27 @@ func TestServerKilled(t *testing.T) {
 		}
 	}
 	wait(e.Head())
+	ready(t, server)
 	verify(t, server.URL())
 }
 
-// kill ends the postmaster as a power cut would.
-func kill(t *testing.T, url string) {
+// ready waits until there is a postmaster to connect to: writing can go on for a moment by connections that outlive it.
+func ready(t *testing.T, server *postgres.Server) {
 	t.Helper()
-	conn := connect(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for err := server.Ping(ctx); err != nil; err = server.Ping(ctx) {
+		if ctx.Err() != nil {
+			t.Fatalf("PostgreSQL does not come back: %v", err)
+		}
+	}
+}
+
+// kill ends the postmaster as a power cut would.
+func kill(t *testing.T, server *postgres.Server) {
+	t.Helper()
+	ready(t, server)
+	conn := connect(t, server.URL())
 	var dir string
 	if err := conn.QueryRow(t.Context(), `show data_directory`).Scan(&dir); err != nil {
 		t.Fatalf("data directory: %v", err)

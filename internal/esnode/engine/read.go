@@ -159,7 +159,23 @@ func (e *Engine) query(ctx context.Context, limit int, sql string, args ...any) 
 		more = cut || len(events) == limit
 		return err
 	})
-	return events, more, err
+	if err != nil {
+		return nil, false, err
+	}
+	return events, more, e.settled(ctx, events)
+}
+
+// settled waits until the writer has published all of these events. The table shows a commit a moment before memory
+// does; whoever sees an event must not be told afterwards, from memory, that it is not there.
+func (e *Engine) settled(ctx context.Context, events []*Event) error {
+	var last uint64
+	for _, event := range events {
+		last = max(last, event.Position)
+	}
+	if last == 0 {
+		return nil
+	}
+	return e.tail.wait(ctx, e.closed, last-1)
 }
 
 // pages yields what a pager reads.
