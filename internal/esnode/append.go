@@ -10,6 +10,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"annals/internal/esnode/engine"
@@ -50,7 +51,7 @@ func (s *streamsService) Append(call streams.Streams_AppendServer) error {
 
 // drain reads what a client is still sending, for a while: official clients take an answer that comes before they have
 // finished for a broken connection.
-func drain(call streams.Streams_AppendServer) {
+func drain(call grpc.ServerStream) {
 	const most, longest = 256 << 20, 5 * time.Second
 	done := make(chan struct{})
 	go func() {

@@ -62,6 +62,9 @@ func (n *Node) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	defer n.recover(ss.Context(), info.FullMethod, &err)
 	ctx, err := n.admit(ss.Context())
 	if err != nil {
+		if !info.IsServerStream {
+			drain(ss) // only Append sends many messages for one answer
+		}
 		return err
 	}
 	return handle(srv, &admitted{ss, ctx})

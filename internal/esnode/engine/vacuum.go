@@ -85,8 +85,11 @@ func (e *Engine) runVacuum(ctx context.Context, xid string, patient bool) error 
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it ends
 	var seen bool
-	err = conn.QueryRow(ctx, `select exists (select from pg_stat_activity where datname = current_database()
-		and pid <> pg_backend_pid() and age(backend_xmin) >= age($1::text::xid))`, xid).Scan(&seen)
+	// Once no transaction that is older runs, in any database, and no snapshot here is, none ever will be again.
+	err = conn.QueryRow(ctx, `
+		select age(pg_snapshot_xmin(pg_current_snapshot())::xid) >= age($1::text::xid)
+			or exists (select from pg_stat_activity where datname = current_database()
+				and pid <> pg_backend_pid() and age(backend_xmin) >= age($1::text::xid))`, xid).Scan(&seen)
 	if err != nil {
 		return fmt.Errorf("vacuum: who sees what was erased: %w", err)
 	}
