@@ -15,6 +15,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/employee"
 	"annals/domain/project"
+	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
 
@@ -36,6 +37,7 @@ type Store struct {
 	noops *lru.Cache[domain.ID, carriedOut]
 
 	queues queues
+	reads  coalesce.Group[domain.Ref, *entry]
 
 	mu    sync.Mutex
 	weigh int // commands in the cache
@@ -106,8 +108,13 @@ func Load[S any](ctx context.Context, s *Store, ref domain.Ref) (S, error) {
 	return e.state.(S), nil
 }
 
-// load reads what the log has beyond what is remembered.
+// load returns an aggregate as it is in the log now.
 func (s *Store) load(ctx context.Context, ref domain.Ref) (*entry, error) {
+	return s.reads.Do(ctx, ref, func(ctx context.Context) (*entry, error) { return s.read(ctx, ref) })
+}
+
+// read reads what the log has beyond what is remembered.
+func (s *Store) read(ctx context.Context, ref domain.Ref) (*entry, error) {
 	e := s.remembered(ref)
 	if e == nil {
 		k, ok := kinds[ref.Category]

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/domain"
+	"annals/internal/coalesce"
 )
 
 // Lifetime is how long a session lasts.
@@ -40,8 +41,9 @@ create index if not exists sessions_expiry on annals_auth.sessions (expires_at);
 
 // Store keeps credentials and sessions.
 type Store struct {
-	db  *pgxpool.Pool
-	now func() time.Time
+	db    *pgxpool.Pool
+	now   func() time.Time
+	looks coalesce.Group[string, Session]
 }
 
 // Open returns the store in db, and creates what it needs there.
@@ -57,7 +59,7 @@ func Open(ctx context.Context, db *pgxpool.Pool, now func() time.Time) (*Store, 
 	if err != nil {
 		return nil, fmt.Errorf("auth schema: %w", err)
 	}
-	return &Store{db, now}, nil
+	return &Store{db: db, now: now}, nil
 }
 
 // Reasons to refuse.
@@ -189,6 +191,10 @@ func (s *Store) Start(ctx context.Context, id domain.ID, lifetime time.Duration)
 
 // Who is the employee that a token belongs to.
 func (s *Store) Who(ctx context.Context, token string) (Session, error) {
+	return s.looks.Do(ctx, token, func(ctx context.Context) (Session, error) { return s.look(ctx, token) })
+}
+
+func (s *Store) look(ctx context.Context, token string) (Session, error) {
 	out := Session{Token: token}
 	err := s.db.QueryRow(ctx, `select employee_id, expires_at from annals_auth.sessions where token_hash = $1 and expires_at > $2`, hashToken(token), s.now()).Scan(&out.Employee, &out.Expires)
 	if errors.Is(err, pgx.ErrNoRows) {
