@@ -138,6 +138,22 @@ func (p *process) untilReady(ctx context.Context) error {
 	}
 }
 
+// untilLogged waits until it has written something on standard error.
+func (p *process) untilLogged(ctx context.Context, words string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !strings.Contains(p.logs.String(), words) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-p.ended:
+			return fmt.Errorf("annals serve ended before it said %q: %w\n%s", words, p.err, p.logs.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("annals serve does not say %q\n%s", words, p.logs.tail())
+		}
+	}
+	return nil
+}
+
 // stop sends a signal and waits for the end.
 func (p *process) stop(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {

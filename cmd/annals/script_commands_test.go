@@ -59,6 +59,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			<-time.After(time.Millisecond)
 		}
 	},
+	// until-logged WORDS: waits until the server has written that
+	"until-logged": func(ts *testscript.TestScript, _ bool, args []string) {
+		ts.Check(of(ts).named(ts, nil).untilLogged(context.Background(), args[0]))
+	},
 	// until-ready: asks until the server is in order
 	"until-ready": untilReadyScript,
 	// owned-by ROLE PASSWORD: that role owns the database, and is who uses it from now on

@@ -30,19 +30,11 @@ const (
 // TestSoak kills annals and its PostgreSQL with SIGKILL at random moments, under concurrent writers who keep book of
 // what was acknowledged, and then holds the log against the books. ANNALS_SOAK_SEED repeats a run's choices.
 func TestSoak(t *testing.T) {
+	seed, full := soakSize(t)
 	kills, databaseKills := soakKills/10, soakDatabaseKills/10
-	if os.Getenv("ANNALS_SOAK") == "full" {
+	if full {
 		kills, databaseKills = soakKills, soakDatabaseKills
 	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("ANNALS_SOAK_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("ANNALS_SOAK_SEED: %v", err)
-		}
-	}
-	t.Logf("ANNALS_SOAK_SEED=%d", seed)
-
 	s := newSoak(t, seed)
 	s.start(t)
 	s.prepare(t)
@@ -71,6 +63,20 @@ func TestSoak(t *testing.T) {
 	if err := s.now.stop(syscall.SIGTERM); err != nil || s.now.err != nil {
 		t.Fatalf("stop: %v, %v", err, s.now.err)
 	}
+}
+
+// soakSize says what decides a run's choices, and whether it is to be a full one.
+func soakSize(t *testing.T) (seed uint64, full bool) {
+	t.Helper()
+	seed = uint64(time.Now().UnixNano())
+	if s := os.Getenv("ANNALS_SOAK_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("ANNALS_SOAK_SEED: %v", err)
+		}
+	}
+	t.Logf("ANNALS_SOAK_SEED=%d", seed)
+	return seed, os.Getenv("ANNALS_SOAK") == "full"
 }
 
 // soak is one run.

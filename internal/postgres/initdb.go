@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // InitDB makes a cluster in dir, which must be absent or empty, below a folder that the account can write.
@@ -61,7 +62,7 @@ func (s *Server) initialise(ctx context.Context) error {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			<-gone(ctx, pid)
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err := removeWritten(ctx, dir); err != nil {
 			return fmt.Errorf("remove an interrupted initdb: %w", err)
 		}
 	}
@@ -85,6 +86,24 @@ func (s *Server) initialise(ctx context.Context) error {
 		return err
 	}
 	return syncDir(s.place.base)
+}
+
+// removeWritten removes a folder that somebody may still be writing to: the servers that an initdb runs do not name it,
+// and end only when they miss who started them.
+func removeWritten(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // superuserSecret is the password of the database's superuser, who is used only here. Ours, the application's, does not
