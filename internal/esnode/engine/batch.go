@@ -66,18 +66,21 @@ type batch struct {
 	logged map[slot]stored // events to compare with
 	// indexed is how many of the rows are in logged: they are entered when one is asked for, which is rare.
 	indexed int
+	// presume lets streams be taken for new, and guessed tells that some were.
+	presume, guessed bool
 }
 
-func newBatch(w *writer) *batch {
+func newBatch(w *writer, presume bool) *batch {
 	return &batch{
 		w: w, next: w.next, now: w.e.opts.Now().UTC().Truncate(time.Microsecond),
-		heads: map[string]head{}, ids: map[uuid.UUID]place{},
+		heads: map[string]head{}, ids: map[uuid.UUID]place{}, presume: presume,
 	}
 }
 
 // load reads what the decisions need and memory does not hold: two queries at most.
 func (b *batch) load(ctx context.Context, conn *pgx.Conn, reqs []*request) error {
 	var missing []string
+	presumed := b.presumed(reqs)
 	want := func(name string) {
 		if _, ok := b.heads[name]; ok {
 			return
@@ -85,7 +88,11 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn, reqs []*request) error
 		h, ok := b.w.e.heads.Get(name)
 		if !ok {
 			h = noHead
-			if !b.w.metas.lacks(name) {
+			switch {
+			case IsMetastream(name) && b.w.metas.lacks(name):
+			case presumed[name]:
+				b.guessed = true
+			default:
 				missing = append(missing, name)
 			}
 		}

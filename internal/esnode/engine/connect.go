@@ -116,7 +116,10 @@ func (w *writer) adopt(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, `select coalesce(max(position), 0) from annals_log.events`).Scan(&last); err != nil {
 		return fmt.Errorf("end of the log: %w", err)
 	}
-	if w.metas, err = loadMetastreams(ctx, conn); err != nil {
+	if w.metas, err = loadNames(ctx, conn, metastreamsSQL); err != nil {
+		return err
+	}
+	if w.ended, err = loadNames(ctx, conn, endedSQL); err != nil {
 		return err
 	}
 	w.conn, w.pid, w.busy = conn, conn.PgConn().PID(), false

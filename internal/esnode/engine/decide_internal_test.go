@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/google/uuid"
@@ -75,6 +76,25 @@ func TestDecisionTable(t *testing.T) {
 		if got == repeat && (at.revision != c.at || at.pos != uint64(10+c.at)) {
 			t.Errorf("%s: repetition of %+v, want revision %d", name, at, c.at)
 		}
+	}
+}
+
+func TestNameSet(t *testing.T) {
+	t.Parallel()
+	known := nameSet{}
+	known.add("a")
+	if known.lacks("a") || !known.lacks("b") {
+		t.Errorf("%v", known)
+	}
+	for i := range namesKnown {
+		known.add(strconv.Itoa(i))
+	}
+	if known != nil || known.lacks("b") {
+		t.Errorf("%d names are known", len(known))
+	}
+	known.add("c") // still too many to know
+	if known.lacks("b") {
+		t.Error("too many names, and one is said to lack")
 	}
 }
 

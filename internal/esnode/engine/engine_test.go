@@ -136,6 +136,70 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestPresumedNew starts with an empty memory, where a stream that is expected not to be there is written without
+// looking, and wants the same answers as with a full one.
+func TestPresumedNew(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	first, err := engine.Open(t.Context(), engine.Options{Database: url})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	again, other, deleted, ended := newStream(), newStream(), newStream(), newStream()
+	events := proposed(2)
+	before := mustAppend(t, first, again, engine.NoStream, events)
+	for _, stream := range []string{other, deleted, ended} {
+		mustAppend(t, first, stream, engine.NoStream, proposed(3))
+	}
+	if _, err := first.Delete(t.Context(), deleted, engine.Any); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Tombstone(t.Context(), ended, engine.Any); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, first)
+
+	second := open(t, engine.Options{Database: url})
+	fresh, twice := newStream(), newStream()
+	type write struct {
+		stream   string
+		expected engine.Expected
+		events   []engine.Proposed
+		want     answer
+	}
+	writes := []write{
+		{fresh, engine.NoStream, proposed(1), answer{"ok", 0}},
+		{again, engine.NoStream, events, answer{"ok", 1}},
+		{other, engine.NoStream, proposed(1), answer{"wrong", 2}},
+		{deleted, engine.NoStream, proposed(1), answer{"ok", 3}},
+		{ended, engine.NoStream, proposed(1), answer{kind: "gone"}},
+		{twice, engine.NoStream, events, answer{"ok", 1}},
+		{twice, engine.NoStream, events, answer{"ok", 1}},
+		{twice, engine.NoStream, proposed(1), answer{"wrong", 1}},
+		{twice, engine.StreamExists, proposed(1), answer{"ok", 2}},
+		{"$$" + fresh, engine.NoStream, proposed(1), answer{"ok", 0}},
+		{newStream(), engine.StreamExists, proposed(1), answer{"wrong", -1}},
+	}
+	var pending []*engine.Pending
+	for _, w := range writes { // all at once, so that some share a batch
+		p, err := second.Begin(t.Context(), w.stream, w.expected, w.events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending = append(pending, p)
+	}
+	for i, p := range pending {
+		r, err := p.Wait()
+		if got := answered(r, err); got != writes[i].want {
+			t.Errorf("write %d: %+v, want %+v", i, got, writes[i].want)
+		}
+		if writes[i].stream == again && r.Position != before.Position {
+			t.Errorf("the repetition is answered with %+v, at first with %+v", r, before)
+		}
+	}
+	verify(t, url)
+}
+
 func TestSecondOpenerIsToldWho(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)

@@ -63,53 +63,6 @@ func loadHeads(ctx context.Context, db querier, names []string, into map[string]
 	return nil
 }
 
-// metastreams are the names of all metastreams, while they are few: most streams have none, and knowing that saves
-// half of what a write to a new stream must look up. Nil means that they are too many to know.
-type metastreams map[string]struct{}
-
-const metastreamsKnown = 50_000
-
-func loadMetastreams(ctx context.Context, db querier) (metastreams, error) {
-	// In the collation C, the names that begin with $$ are those from "$$" to before "$%".
-	rows, err := db.Query(ctx, `select distinct stream from annals_log.events
-		where stream >= '$$' and stream < '$%' limit $1`, metastreamsKnown+1)
-	if err != nil {
-		return nil, fmt.Errorf("metastreams: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("metastreams: %w", err)
-	}
-	known := make(metastreams, len(names))
-	for _, name := range names {
-		known[name] = struct{}{}
-	}
-	if len(known) > metastreamsKnown {
-		return nil, nil
-	}
-	return known, nil
-}
-
-// lacks tells that a name is a metastream's, and that there is none of this name.
-func (m metastreams) lacks(name string) bool {
-	if m == nil || !IsMetastream(name) {
-		return false
-	}
-	_, ok := m[name]
-	return !ok
-}
-
-func (m *metastreams) add(name string) {
-	if *m == nil {
-		return
-	}
-	if len(*m) >= metastreamsKnown {
-		*m = nil
-		return
-	}
-	(*m)[name] = struct{}{}
-}
-
 // streamInfo is what a reader must know of a stream.
 type streamInfo struct {
 	last       int64

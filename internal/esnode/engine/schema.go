@@ -29,6 +29,7 @@ create table if not exists annals_log.events (
 	metadata bytea not null,
 	unique (stream, revision)
 );
+create index if not exists events_ended on annals_log.events (stream) where revision = 9223372036854775807;
 comment on table annals_log.events is
 	'The event log: the truth of everything. Written by one process at a time; never change a row.';
 insert into annals_log.schema (version) values (1) on conflict do nothing`

@@ -41,10 +41,11 @@ type writer struct {
 	pid  uint32 // backend of the connection, or of the lost one
 	next uint64
 	ids  *simplelru.LRU[uuid.UUID, place]
-	// metas are the metastreams that there are.
-	metas metastreams
-	held  []*request // taken while the connection broke, before anything was sent
-	busy  bool       // something was committed since the last look at the connection
+	// metas are the metastreams that there are, ended the tombstoned streams.
+	metas, ended nameSet
+	doubt        int        // batches until streams are presumed to be new again
+	held         []*request // taken while the connection broke, before anything was sent
+	busy         bool       // something was committed since the last look at the connection
 }
 
 func newWriter(e *Engine, cfg *pgx.ConnConfig) *writer {
@@ -143,7 +144,8 @@ func (w *writer) check(ctx context.Context) {
 func (w *writer) commit(ctx context.Context, reqs []*request) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	b := newBatch(w)
+	b := newBatch(w, w.doubt == 0)
+	w.doubt = max(0, w.doubt-1)
 	if err := b.load(ctx, w.conn, reqs); err != nil {
 		w.notLoaded(ctx, reqs, err)
 		return
@@ -154,7 +156,13 @@ func (w *writer) commit(ctx context.Context, reqs []*request) {
 	}
 	w.next = b.next // also when it fails: a position is never given twice
 	if len(b.rows) > 0 {
-		if err := w.insert(ctx, b); err != nil {
+		err := w.insert(ctx, b)
+		if b.guessed && w.conflicts(err) {
+			w.doubt = doubtful
+			w.commit(ctx, reqs)
+			return
+		}
+		if err != nil {
 			w.notCommitted(ctx, reqs, err)
 			return
 		}
@@ -183,13 +191,22 @@ func (w *writer) insert(ctx context.Context, b *batch) error {
 	})
 }
 
+// conflicts tells that an event stands where one was to be inserted.
+func (w *writer) conflicts(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.Code == "23505" && !w.conn.IsClosed()
+}
+
 // apply makes a committed batch visible: to decisions, to readers of recent events, and to whoever waits.
 func (w *writer) apply(b *batch) {
 	for name, h := range b.heads {
 		w.e.heads.Add(name, h)
 	}
 	for _, row := range b.rows {
-		if IsMetastream(row.Stream) {
+		switch {
+		case row.Revision == TombstoneRevision:
+			w.ended.add(row.Stream)
+		case IsMetastream(row.Stream):
 			w.metas.add(row.Stream)
 		}
 	}
