@@ -57,12 +57,12 @@ func newHistory(master eventschema.Master, app string) *history {
 	}
 }
 
-// batch is the next n events, or one more.
+// batch is the next n events; the first is at least two.
 func (h *history) batch(ctx context.Context, n int) ([]*engine.Event, error) {
-	out := make([]*engine.Event, 0, n+1)
+	out := make([]*engine.Event, 0, n)
 	for len(out) < n {
 		var err error
-		if len(h.clients) == 0 || h.rnd.IntN(7) < 3 {
+		if len(h.clients) == 0 || n-len(out) > 1 && h.rnd.IntN(7) < 3 {
 			out, err = h.register(ctx, out)
 		} else {
 			out, err = h.change(out)

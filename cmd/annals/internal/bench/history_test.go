@@ -23,6 +23,9 @@ func TestHistoryIsOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(batch) != 500 {
+			t.Fatalf("%d events instead of 500", len(batch))
+		}
 		events = append(events, batch...)
 	}
 	keys := map[string]*eventschema.DataKey{}
