@@ -27,12 +27,12 @@ func Load(dir, configured string) (*eventschema.LocalMaster, error) {
 		return parse("ANNALS_MASTER_KEY", configured)
 	}
 	path := filepath.Join(dir, File)
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the operator says where the data is
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := generate(path); err != nil {
 			return nil, fmt.Errorf("master key: %w", err)
 		}
-		text, err = os.ReadFile(path)
+		text, err = os.ReadFile(path) //nolint:gosec // see above
 	}
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
@@ -60,7 +60,7 @@ func generate(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.WriteString(hex.EncodeToString(secret[:]) + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
@@ -72,6 +72,5 @@ func generate(path string) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	return dir.Sync()
+	return errors.Join(dir.Sync(), dir.Close())
 }
