@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -116,6 +117,7 @@ func (w *writer) take(ctx context.Context, idle <-chan time.Time) []*request {
 			return nil
 		}
 	}
+	gather(w.in)
 	for len(reqs) < maxBatchRequests && events < maxBatchEvents && size < maxBatchBytes {
 		select {
 		case r := <-w.in:
@@ -125,6 +127,18 @@ func (w *writer) take(ctx context.Context, idle <-chan time.Time) []*request {
 		}
 	}
 	return reqs
+}
+
+// gather lets callers that are about to ask do so, as long as they keep coming: a
+// commit costs the same for one as for many. It waits for nobody, so that one
+// caller alone loses nothing by it.
+func gather(in <-chan *request) {
+	for quiet, n := 0, len(in); quiet < 4 && n < cap(in); quiet++ {
+		runtime.Gosched()
+		if now := len(in); now != n {
+			n, quiet = now, 0
+		}
+	}
 }
 
 // check looks whether an idle connection still stands.
