@@ -51,21 +51,20 @@ func (r *run) appends(ctx context.Context) error {
 				return err
 			}
 			r.appended = many.rate()
-			// 64 callers that each wait for an answer can fill a commit with 64 events and
-			// no more: that is the limit of this work. What larger batches would do, which
-			// nobody who appends one event at a time can make, is told beside it.
-			limit := "the table written directly, 64 a commit: no more can be waiting"
+			// The verdict is against the table at its best. What it does with as many events a
+			// commit as 64 waiting callers can fill is told beside it, and decides nothing.
+			limit := fmt.Sprintf("the table written directly, %d a commit", directBatch)
 			r.add(Figure{
 				Name: "append", What: "64 callers", Value: many.rate(), Unit: "events/s", P50: many.at(50), P99: many.at(99),
-				Limit: few, LimitIs: limit,
+				Limit: direct, LimitIs: limit,
 			}.atLeastRatio(0.25))
 			r.add(Figure{
 				Name: "append", What: "64 callers", Value: many.rate(), Unit: "events/s",
-				Limit: direct, LimitIs: fmt.Sprintf("the same, %d a commit", directBatch),
+				Limit: few, LimitIs: "the same, 64 a commit: no more can be waiting",
 			})
 			r.add(Figure{
 				Name: "append", What: "1 caller", Value: one.rate(), Unit: "events/s", P50: one.at(50), P99: one.at(99),
-				Limit: few, LimitIs: limit,
+				Limit: direct, LimitIs: limit,
 			})
 			return nil
 		})
