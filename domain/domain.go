@@ -15,8 +15,8 @@ import (
 type ID = uuid.UUID
 
 // Meta is the circumstances of a command: who, when, from where and on whose
-// behalf. Everything but Scope is stored beside each event that the command
-// leads to, in the clear, so it never holds personal data of a client.
+// behalf. What has a name in JSON is stored beside each event that the
+// command leads to, in the clear, so it never holds personal data of a client.
 type Meta struct {
 	Actor       ID        `json:"actor"`                 // the employee, or [System]
 	Command     ID        `json:"command_id"`            // the same for the same request sent again
@@ -27,7 +27,8 @@ type Meta struct {
 	UserAgent   string    `json:"user_agent,omitempty"`  //
 	App         string    `json:"app,omitempty"`         // software version
 	Fingerprint string    `json:"request_mac,omitempty"` // tells a repeated command from another one under its id
-	Scope       Scope     `json:"-"`                     // what the actor may see
+	By          Authority `json:"-"`                     // what the actor may do
+	Aggregate   ID        `json:"-"`                     // the one that decides
 	Request     []byte    `json:"-"`                     // digest of what was asked; stored only as Fingerprint
 }
 
@@ -57,6 +58,8 @@ const (
 	Desk     = "desk"
 	Employee = "employee"
 	Client   = "client"
+	Role     = "role"
+	APIKey   = "apikey"
 )
 
 // A Ref names an aggregate of another kind.
@@ -87,23 +90,6 @@ func Look[S any](w World, r Ref) S {
 func (w World) Has(r Ref) bool {
 	s, ok := w[r].(interface{ Exists() bool })
 	return ok && s.Exists()
-}
-
-// Scope is what somebody may see and work on. The zero Scope covers nothing.
-type Scope struct {
-	All      bool // everything, assigned or not
-	Projects map[ID]bool
-	Desks    map[ID]bool
-}
-
-// Everything is the scope of administrators.
-var Everything = Scope{All: true}
-
-// Covers says whether a client of the project and desk (the zero ID for none) is
-// within the scope: its project is assigned, and its desk where it has one. The
-// rule that makes somebody eligible as manager is the same one.
-func (s Scope) Covers(project, desk ID) bool {
-	return s.All || s.Projects[project] && (desk == ID{} || s.Desks[desk])
 }
 
 // CompareIDs orders ids by their bytes, as PostgreSQL does.

@@ -92,3 +92,6 @@ func (f *Faults) Add(err error) {
 
 // Err is all that was collected, or nil.
 func (f *Faults) Err() error { return errors.Join(*f...) }
+
+// At is the path of the i-th element of a field.
+func At(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }

@@ -95,7 +95,7 @@ func TestMetadata(t *testing.T) {
 			App: rapid.StringMatching(`v\d\.\d`).Draw(t, "app"), Fingerprint: rapid.String().Draw(t, "mac"),
 		}
 		secret := m
-		secret.Scope, secret.Request = domain.Everything, []byte("secret request")
+		secret.By, secret.Request = domain.Root, []byte("secret request")
 		b, err := EncodeMetadata(secret, 7)
 		if err != nil {
 			t.Fatal(err)

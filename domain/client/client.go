@@ -19,7 +19,10 @@ var (
 // Command is the closed set of requests to a client.
 //
 //sumtype:decl
-type Command interface{ command() }
+type Command interface {
+	// Needs is the permission that has to reach the client.
+	Needs() domain.Permission
+}
 
 type (
 	// Register makes a client.
@@ -58,13 +61,26 @@ type (
 	Reactivate struct{}
 )
 
-func (Register) command()     {}
-func (Edit) command()         {}
-func (Assign) command()       {}
-func (Retag) command()        {}
-func (ChangeStatus) command() {}
-func (Deactivate) command()   {}
-func (Reactivate) command()   {}
+// Needs implements [Command].
+func (Register) Needs() domain.Permission { return domain.ClientsCreate }
+
+// Needs implements [Command].
+func (Edit) Needs() domain.Permission { return domain.ClientsEdit }
+
+// Needs implements [Command].
+func (Assign) Needs() domain.Permission { return domain.ClientsAssign }
+
+// Needs implements [Command].
+func (Retag) Needs() domain.Permission { return domain.ClientsRetag }
+
+// Needs implements [Command].
+func (ChangeStatus) Needs() domain.Permission { return domain.ClientsStatus }
+
+// Needs implements [Command].
+func (Deactivate) Needs() domain.Permission { return domain.ClientsDeactivate }
+
+// Needs implements [Command].
+func (Reactivate) Needs() domain.Permission { return domain.ClientsDeactivate }
 
 // State is a client, folded from its events.
 type State struct {
@@ -116,7 +132,7 @@ func refs(s State, c Command) []domain.Ref {
 }
 
 func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) {
-	if err := s.admits(c, m.Scope); err != nil {
+	if err := s.admits(c, m.By); err != nil {
 		return nil, err
 	}
 	switch c := c.(type) {
@@ -141,19 +157,24 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 	return nil, nil
 }
 
-// admits says whether a client in state s takes a command of c's kind at all,
-// from somebody with that scope. What they may not see does not exist for them.
-func (s State) admits(c Command, by domain.Scope) error {
+// admits says whether a client in state s takes a command of c's kind at all, from
+// somebody with that authority. What they may not see does not exist for them.
+func (s State) admits(c Command, by domain.Authority) error {
 	if _, registering := c.(Register); registering {
-		if s.exists {
+		switch {
+		case by.Rights[c.Needs()] == domain.Nothing:
+			return domain.ErrForbidden
+		case s.exists:
 			return ErrExists
 		}
 		return nil
 	}
-	if !s.exists || !by.Covers(s.Assignment.ProjectID, s.Assignment.DeskID) {
+	switch at := s.Assignment.place(); {
+	case !s.exists || !by.May(domain.ClientsView, at):
 		return ErrAbsent
-	}
-	if !s.Deactivated {
+	case !by.May(c.Needs(), at):
+		return domain.ErrForbidden
+	case !s.Deactivated:
 		return nil
 	}
 	switch c.(type) {
@@ -162,6 +183,10 @@ func (s State) admits(c Command, by domain.Scope) error {
 	case Register, Assign, Deactivate, Reactivate:
 	}
 	return nil
+}
+
+func (a Assignment) place() domain.Place {
+	return domain.Place{Project: a.ProjectID, Desk: a.DeskID, Manager: a.ManagerID}
 }
 
 func (c Register) decide(w domain.World, m domain.Meta) ([]Event, error) {
@@ -174,11 +199,19 @@ func (c Register) decide(w domain.World, m domain.Meta) ([]Event, error) {
 	f.Add(checkStatus(c.Status))
 	tags, err := normalTags("tags", c.Tags)
 	f.Add(err)
-	f.Add(c.assignment().check(w, m.Scope))
+	to, reaches := c.assignment(), func(a Assignment) bool { return m.By.May(domain.ClientsCreate, a.place()) }
+	if mine := (Assignment{to.ProjectID, to.DeskID, m.By.ID}); !c.ManagerID.Set && !reaches(to) && reaches(mine) {
+		to = mine // what somebody makes is theirs, unless their reach goes further
+	}
+	if err := to.check(w, m.By, domain.ClientsCreate); err != nil {
+		f.Add(err)
+	} else if !reaches(to) {
+		f.Add(&domain.Error{Kind: domain.Forbidden, Code: "not_yours", Field: "manager_id", Msg: "you may only register clients that you manage yourself, or on your desks"})
+	}
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return []Event{Registered{details, c.assignment(), c.Status, tags}}, nil
+	return []Event{Registered{details, to, c.Status, tags}}, nil
 }
 
 func (c Edit) decide(s State) ([]Event, error) {
@@ -204,7 +237,7 @@ func (c Assign) decide(s State, w domain.World, m domain.Meta) ([]Event, error) 
 	var f domain.Faults
 	reason := domain.LongText(c.Reason)
 	f.Add(domain.CheckText("reason", reason, 1000))
-	f.Add(to.check(w, m.Scope))
+	f.Add(to.check(w, m.By, domain.ClientsAssign))
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
@@ -212,21 +245,22 @@ func (c Assign) decide(s State, w domain.World, m domain.Meta) ([]Event, error) 
 }
 
 // check holds the rules of belonging: a project, a desk of that project, a
-// manager assigned to both; and within what the actor may see.
-func (a Assignment) check(w domain.World, by domain.Scope) error {
+// manager assigned to both; and within the reach of the actor's permission.
+func (a Assignment) check(w domain.World, by domain.Authority, p domain.Permission) error {
 	var f domain.Faults
+	reach := by.Rights[p]
 	switch {
 	case a.ProjectID == domain.ID{}:
 		return domain.Fault("project_id", "required", "is required")
-	case !by.All && !by.Projects[a.ProjectID]:
-		return &domain.Error{Kind: domain.Forbidden, Code: "not_assigned", Field: "project_id", Msg: "you are not assigned to this project"}
+	case reach < domain.Everywhere && !by.Scope.Projects[a.ProjectID]:
+		return domain.OutOfReach("project_id", "project")
 	case !w.Has(domain.Ref{Category: domain.Project, ID: a.ProjectID}):
 		return domain.Fault("project_id", "unknown", "%s names no project", a.ProjectID)
 	}
 	if a.DeskID != (domain.ID{}) {
 		switch d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: a.DeskID}); {
-		case !by.Covers(a.ProjectID, a.DeskID):
-			f.Add(&domain.Error{Kind: domain.Forbidden, Code: "not_assigned", Field: "desk_id", Msg: "you are not assigned to this desk"})
+		case reach < domain.InProjects && !by.Scope.Desks[a.DeskID]:
+			f.Add(domain.OutOfReach("desk_id", "desk"))
 		case !d.Exists():
 			f.Add(domain.Fault("desk_id", "unknown", "%s names no desk", a.DeskID))
 		case d.ProjectID != a.ProjectID:
@@ -234,11 +268,12 @@ func (a Assignment) check(w domain.World, by domain.Scope) error {
 		}
 	}
 	if a.ManagerID != (domain.ID{}) {
-		switch e := domain.Look[employee.State](w, domain.Ref{Category: domain.Employee, ID: a.ManagerID}); {
-		case !e.Exists():
-			f.Add(domain.Fault("manager_id", "unknown", "%s names no employee", a.ManagerID))
-		case !e.Assigned().Covers(a.ProjectID, a.DeskID):
-			f.Add(domain.Fault("manager_id", "not_assigned", "%s is not assigned to the client's project and desk", a.ManagerID))
+		eligible := domain.Look[employee.State](w, domain.Ref{Category: domain.Employee, ID: a.ManagerID}).Eligible(a.ProjectID, a.DeskID)
+		if a.ManagerID == by.ID {
+			eligible = by.Scope.Covers(a.ProjectID, a.DeskID)
+		}
+		if !eligible { // who there is and where they work is not for everybody to find out
+			f.Add(domain.Fault("manager_id", "not_assigned", "%s is no employee who is active and assigned to the client's project and desk", a.ManagerID))
 		}
 	}
 	return f.Err()

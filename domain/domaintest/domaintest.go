@@ -13,12 +13,13 @@ import (
 
 // Case is one example of an aggregate's behaviour.
 type Case[C, E any] struct {
-	Given []E          // what has happened
-	World domain.World // what else there is
-	By    domain.Scope // what the actor may see; the zero scope stands for everything
-	When  C            // what is asked
-	Then  []E          // what happens
-	Err   error        // why it does not: every error joined in it is expected, in code and field
+	Given []E              // what has happened
+	World domain.World     // what else there is
+	By    domain.Authority // who asks; the zero authority stands for the system
+	ID    domain.ID        // of the aggregate, where it matters
+	When  C                // what is asked
+	Then  []E              // what happens
+	Err   error            // why it does not: every error joined in it is expected, in code and field
 }
 
 // Run checks every case, each as its own parallel subtest.
@@ -31,10 +32,10 @@ func Run[S, C, E any](t *testing.T, d domain.Decider[S, C, E], cases map[string]
 			for _, e := range c.Given {
 				s = d.Evolve(s, e)
 			}
-			if c.By.Projects == nil && c.By.Desks == nil {
-				c.By = domain.Everything
+			if c.By.Rights == nil {
+				c.By = domain.Root
 			}
-			got, err := d.Decide(s, c.When, c.World, domain.Meta{Scope: c.By})
+			got, err := d.Decide(s, c.When, c.World, domain.Meta{By: c.By, Aggregate: c.ID})
 			if c.Err == nil && err != nil {
 				t.Fatalf("error = %v, want none", err)
 			}

@@ -1,43 +1,15 @@
-// Package employee is a user of the CRM: who may sign in, and which projects and
-// desks they work for.
+// Package employee is a user of the CRM: who may sign in, what their roles let them
+// do, and which projects and desks they work for.
 package employee
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 
 	"annals/domain"
 	"annals/domain/desk"
+	"annals/domain/role"
 )
-
-// Admin is the role that sees and does everything.
-const Admin = "admin"
-
-// Roles are the roles that an employee can be given.
-var Roles = []string{Admin, "agent"}
-
-// Event is the closed set of facts about an employee. A shipped event never
-// changes shape: add a version in package eventschema instead.
-//
-//sumtype:decl
-type Event interface{ event() }
-
-type (
-	// Registered is a new employee, who is assigned to nothing yet.
-	Registered struct {
-		Name  string   `json:"name" personal:"yes"`
-		Email string   `json:"email" personal:"yes"`
-		Roles []string `json:"roles,omitempty"`
-	}
-	// Assigned says which projects and desks the employee works for from now on.
-	Assigned struct {
-		Projects []domain.ID `json:"projects"`
-		Desks    []domain.ID `json:"desks"`
-	}
-)
-
-func (Registered) event() {}
-func (Assigned) event()   {}
 
 // Command is the closed set of requests to an employee.
 //
@@ -48,63 +20,89 @@ type (
 	// Register makes an employee. Whether the address is free is for the
 	// credentials to say, since it is what signs somebody in.
 	Register struct {
-		Name  string   `json:"name" doc:"What colleagues call them" maxLength:"200"`
-		Email string   `json:"email" doc:"The address that they sign in with" maxLength:"254"`
-		Roles []string `json:"roles,omitempty" doc:"admin sees and does everything; agent, what the assignments allow" maxItems:"10"`
+		Name     string      `json:"name" doc:"What colleagues call them" maxLength:"200"`
+		Email    string      `json:"email" doc:"The address that they sign in with" maxLength:"254"`
+		Roles    *[]string   `json:"roles,omitempty" doc:"Names of built-in roles and ids of others; agent if left out" maxItems:"50"`
+		Projects []domain.ID `json:"projects,omitempty" doc:"The projects that they work for; who manages the employees of some projects only has to name one of them" maxItems:"1000"`
+		Desks    []domain.ID `json:"desks,omitempty" doc:"The desks that they work for; each belongs to one of the projects" maxItems:"1000"`
+	}
+	// Edit changes what an employee is called and how they sign in. What is left out stays.
+	Edit struct {
+		Name  domain.Field[string] `json:"name,omitzero" maxLength:"200"`
+		Email domain.Field[string] `json:"email,omitzero" maxLength:"254"`
 	}
 	// Assign sets the projects and desks that the employee works for. What is
-	// left out stays; an empty list takes all away.
+	// left out stays; an empty list takes all away. Whether they leave clients behind
+	// is for the command side to see.
 	Assign struct {
-		Projects *[]domain.ID `json:"projects,omitempty" doc:"All projects that the employee works for from now on" maxItems:"1000"`
-		Desks    *[]domain.ID `json:"desks,omitempty" doc:"All desks that the employee works for from now on; each belongs to one of the projects" maxItems:"1000"`
+		Projects   *[]domain.ID            `json:"projects,omitempty" doc:"All projects that the employee works for from now on" maxItems:"1000"`
+		Desks      *[]domain.ID            `json:"desks,omitempty" doc:"All desks that the employee works for from now on; each belongs to one of the projects" maxItems:"2000"`
+		ReassignTo domain.Field[domain.ID] `json:"reassign_to,omitzero" doc:"The employee who takes over the clients that this one manages where they leave"`
 	}
+	// SetRoles replaces the roles of an employee.
+	SetRoles struct {
+		Roles []string `json:"roles" doc:"Names of built-in roles and ids of others; none permit nothing" maxItems:"50"`
+	}
+	// Deactivate ends an employee's access at once.
+	Deactivate struct {
+		ReassignTo domain.Field[domain.ID] `json:"reassign_to,omitzero" doc:"The employee who takes over the clients that this one manages; left out, they keep their manager until they are reassigned"`
+	}
+	// Reactivate gives back what the employee had.
+	Reactivate struct{}
+	// Note keeps in the log that what an employee proves who they are with has changed.
+	Note struct{ CredentialChanged }
 )
 
-func (Register) command() {}
-func (Assign) command()   {}
+func (Register) command()   {}
+func (Edit) command()       {}
+func (Assign) command()     {}
+func (SetRoles) command()   {}
+func (Deactivate) command() {}
+func (Reactivate) command() {}
+func (Note) command()       {}
 
 // State is what decisions need to know about an employee.
 type State struct {
-	exists   bool
-	Name     string
-	Email    string
-	Roles    []string
-	projects []domain.ID
-	desks    []domain.ID
+	exists      bool
+	deactivated bool
+	Identity
+	Roles    []string // names of built-in roles, ids of others
+	Projects []domain.ID
+	Desks    []domain.ID
 }
 
 // Exists says whether there is such an employee.
 func (s State) Exists() bool { return s.exists }
 
-// Admin says whether the employee sees and does everything.
-func (s State) Admin() bool { return slices.Contains(s.Roles, Admin) }
+// Active says whether the employee may sign in and own clients.
+func (s State) Active() bool { return s.exists && !s.deactivated }
 
-// Assigned is what the employee works for, whatever their roles: who may be the
+// Scope is what the employee works for, whatever their roles: who may be the
 // manager of a client is decided by it.
-func (s State) Assigned() domain.Scope {
-	return domain.Scope{Projects: set(s.projects), Desks: set(s.desks)}
+func (s State) Scope() domain.Scope { return domain.ScopeOf(s.Projects, s.Desks) }
+
+// Eligible says whether the employee can be the manager of a client of the project
+// and desk.
+func (s State) Eligible(project, desk domain.ID) bool {
+	return s.Active() && s.Scope().Covers(project, desk)
 }
 
-// Scope is what the employee may see and work on.
-func (s State) Scope() domain.Scope {
-	if s.Admin() {
-		return domain.Everything
+// Authority is what the employee may do at this moment; those of their roles that are
+// not built in are in w, see [role.Refs].
+func (s State) Authority(id domain.ID, w domain.World) domain.Authority {
+	if !s.Active() {
+		return domain.Authority{}
 	}
-	return s.Assigned()
-}
-
-func set(ids []domain.ID) map[domain.ID]bool {
-	m := make(map[domain.ID]bool, len(ids))
-	for _, id := range ids {
-		m[id] = true
-	}
-	return m
+	return domain.Authority{ID: id, Rights: role.RightsOf(s.Roles, w), Scope: s.Scope()}
 }
 
 // Reasons to refuse a command.
 var (
-	ErrExists = domain.Errorf(domain.Conflict, "employee.exists", "the employee exists already")
-	ErrAbsent = domain.Errorf(domain.NotFound, "employee.absent", "there is no such employee")
+	ErrExists      = domain.Errorf(domain.Conflict, "employee.exists", "the employee exists already")
+	ErrAbsent      = domain.Errorf(domain.NotFound, "employee.absent", "there is no such employee")
+	ErrDeactivated = domain.Errorf(domain.Conflict, "employee.deactivated", "the employee is deactivated: reactivate them first")
+	ErrSelf        = domain.Errorf(domain.Forbidden, "self", "nobody does this to themselves: ask a colleague who may")
+	errElsewhere   = domain.Errorf(domain.Forbidden, "works_elsewhere", "the employee also works for projects in which you may not do this")
 )
 
 // Aggregate is the employee for the command side.
@@ -116,11 +114,8 @@ var Aggregate = domain.Decider[State, Command, Event]{
 }
 
 func refs(s State, c Command) []domain.Ref {
-	var refs []domain.Ref
-	switch c := c.(type) {
-	case Register:
-	case Assign:
-		projects, desks := c.over(s)
+	refs := role.Refs(s.Roles)
+	places := func(projects, desks []domain.ID) {
 		for _, id := range projects {
 			refs = append(refs, domain.Ref{Category: domain.Project, ID: id})
 		}
@@ -128,47 +123,186 @@ func refs(s State, c Command) []domain.Ref {
 			refs = append(refs, domain.Ref{Category: domain.Desk, ID: id})
 		}
 	}
+	switch c := c.(type) {
+	case Register:
+		refs = append(refs, role.Refs(c.roles())...)
+		places(c.Projects, c.Desks)
+	case Assign:
+		projects, desks := c.Over(s)
+		places(projects, desks)
+		places(nil, s.Desks)
+	case SetRoles:
+		refs = append(refs, role.Refs(c.Roles)...)
+	case Edit, Deactivate, Reactivate, Note:
+	}
 	return refs
 }
 
-func decide(s State, c Command, w domain.World, _ domain.Meta) ([]Event, error) {
-	switch c := c.(type) {
-	case Register:
+func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) {
+	if c, ok := c.(Register); ok {
 		if s.exists {
 			return nil, ErrExists
 		}
-		return c.decide()
-	case Assign:
-		if !s.exists {
-			return nil, ErrAbsent
+		return c.decide(w, m.By)
+	}
+	if !s.exists {
+		return nil, ErrAbsent
+	}
+	if c, ok := c.(Note); ok { // who may is for the credentials to say
+		return []Event{c.CredentialChanged}, nil
+	}
+	_, assigning := c.(Assign)
+	if err := s.managed(m.Aggregate, m.By, w, assigning); err != nil {
+		return nil, err
+	}
+	if s.deactivated {
+		switch c.(type) {
+		case Edit, Assign, SetRoles:
+			return nil, ErrDeactivated
+		case Reactivate:
+			return []Event{Reactivated{}}, nil
+		case Register, Deactivate, Note:
 		}
-		return c.decide(s, w)
+		return nil, nil
+	}
+	switch c := c.(type) {
+	case Edit:
+		return c.decide(s)
+	case Assign:
+		return c.decide(s, w, m.By)
+	case SetRoles:
+		if m.Aggregate == m.By.ID {
+			return nil, ErrSelf
+		}
+		return c.decide(s, w, m.By)
+	case Deactivate:
+		if m.Aggregate == m.By.ID {
+			return nil, ErrSelf
+		}
+		return []Event{Deactivated{}}, nil
+	case Register, Reactivate, Note:
 	}
 	return nil, nil
 }
 
-func (c Register) decide() ([]Event, error) {
-	e := Registered{Name: domain.Text(c.Name), Email: domain.Text(c.Email)}
-	f := domain.Faults{}
-	f.Add(domain.CheckName("name", e.Name, 200))
-	f.Add(domain.CheckEmail("email", e.Email))
-	for i, role := range c.Roles {
-		if !slices.Contains(Roles, role) {
-			f.Add(domain.Fault(fmt.Sprintf("roles[%d]", i), "unknown", "is none of the roles %v", Roles))
+// Visible says whether somebody sees the employee id: themselves, and those whom
+// their permission reaches.
+func (s State) Visible(id domain.ID, by domain.Authority) bool {
+	if id == by.ID {
+		return true
+	}
+	shares := func(ids []domain.ID, mine map[domain.ID]bool) bool {
+		return slices.ContainsFunc(ids, func(id domain.ID) bool { return mine[id] })
+	}
+	switch by.Rights[domain.EmployeesView] {
+	case domain.Everywhere:
+		return true
+	case domain.InProjects:
+		return shares(s.Projects, by.Scope.Projects)
+	case domain.OnDesks:
+		return shares(s.Desks, by.Scope.Desks)
+	case domain.Own, domain.Nothing:
+	}
+	return false
+}
+
+// managed refuses who may not change the employee: whom they do not see, who is out of
+// their reach, and who may more than they may themselves, since whoever can change
+// how somebody signs in can act as them. Only to assign somebody to one's
+// own projects, they may have others as well.
+func (s State) managed(id domain.ID, by domain.Authority, w domain.World, assigning bool) error {
+	switch {
+	case !s.Visible(id, by):
+		return ErrAbsent
+	case by.Rights[domain.EmployeesManage] < domain.InProjects:
+		return domain.ErrForbidden
+	case by.Rights[domain.EmployeesManage] == domain.InProjects:
+		mine := func(id domain.ID) bool { return by.Scope.Projects[id] }
+		if !slices.ContainsFunc(s.Projects, mine) {
+			return domain.ErrForbidden
 		}
-		if !slices.Contains(e.Roles, role) {
-			e.Roles = append(e.Roles, role)
+		if !assigning && slices.ContainsFunc(s.Projects, func(id domain.ID) bool { return !mine(id) }) {
+			return errElsewhere
 		}
+	}
+	return domain.CheckRights("roles", role.RightsOf(s.Roles, w), by)
+}
+
+// roles are those that a new employee gets.
+func (c Register) roles() []string {
+	if c.Roles == nil {
+		return []string{role.Agent}
+	}
+	return *c.Roles
+}
+
+func (c Register) decide(w domain.World, by domain.Authority) ([]Event, error) {
+	if by.Rights[domain.EmployeesManage] < domain.InProjects {
+		return nil, domain.ErrForbidden
+	}
+	e := Registered{Identity: normal(Identity{c.Name, c.Email})}
+	var f domain.Faults
+	f.Add(e.Identity.check())
+	var err error
+	e.Roles, err = role.Check("roles", c.roles(), w)
+	f.Add(err)
+	f.Add(domain.CheckRights("roles", role.RightsOf(e.Roles, w), by))
+	to := Assigned{sorted(c.Projects), sorted(c.Desks)}
+	f.Add(to.check(State{}, w, by))
+	if len(to.Projects) == 0 && by.Rights[domain.EmployeesManage] < domain.Everywhere {
+		f.Add(domain.Fault("projects", "required", "has to name a project in which you manage the employees"))
 	}
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	return []Event{e}, nil
+	if len(to.Projects) == 0 {
+		return []Event{e}, nil
+	}
+	return []Event{e, to}, nil
 }
 
-// over is the projects and desks once the command is carried out.
-func (c Assign) over(s State) (projects, desks []domain.ID) {
-	projects, desks = sorted(s.projects), sorted(s.desks)
+func normal(i Identity) Identity { return Identity{domain.Text(i.Name), domain.Text(i.Email)} }
+
+func (i Identity) check() error {
+	var f domain.Faults
+	f.Add(domain.CheckName("name", i.Name, 200))
+	f.Add(domain.CheckEmail("email", i.Email))
+	return f.Err()
+}
+
+// Over is who the employee is once the command is carried out.
+func (c Edit) Over(s State) Identity {
+	return normal(Identity{c.Name.Or(s.Name), c.Email.Or(s.Email)})
+}
+
+func (c Edit) decide(s State) ([]Event, error) {
+	to := c.Over(s)
+	if to == s.Identity {
+		return nil, nil
+	}
+	if err := to.check(); err != nil {
+		return nil, err
+	}
+	return []Event{Edited{s.Identity, to}}, nil
+}
+
+func (c SetRoles) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
+	to, err := role.Check("roles", c.Roles, w)
+	if err != nil {
+		return nil, err
+	}
+	if err := domain.CheckRights("roles", role.RightsOf(to, w), by); err != nil {
+		return nil, err
+	}
+	if slices.Equal(to, s.Roles) {
+		return nil, nil
+	}
+	return []Event{RolesChanged{list(s.Roles), to}}, nil
+}
+
+// Over is the projects and desks once the command is carried out.
+func (c Assign) Over(s State) (projects, desks []domain.ID) {
+	projects, desks = sorted(s.Projects), sorted(s.Desks)
 	if c.Projects != nil {
 		projects = sorted(*c.Projects)
 	}
@@ -178,44 +312,86 @@ func (c Assign) over(s State) (projects, desks []domain.ID) {
 	return projects, desks
 }
 
+// list is never nil: the log says none, not null.
+func list[T any](s []T) []T { return append([]T{}, s...) }
+
 func sorted(ids []domain.ID) []domain.ID {
-	ids = append([]domain.ID{}, ids...) // never nil: the log says none, not null
+	ids = list(ids)
 	slices.SortFunc(ids, domain.CompareIDs)
 	return slices.Compact(ids)
 }
 
-func (c Assign) decide(s State, w domain.World) ([]Event, error) {
+func (c Assign) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
 	e := Assigned{}
-	e.Projects, e.Desks = c.over(s)
-	f := domain.Faults{}
+	e.Projects, e.Desks = c.Over(s)
+	if err := e.check(s, w, by); err != nil {
+		return nil, err
+	}
+	if slices.Equal(e.Projects, s.Projects) && slices.Equal(e.Desks, s.Desks) {
+		return nil, nil
+	}
+	return []Event{e}, nil
+}
+
+// check holds the rules of assigning an employee in state s: what is named exists, a
+// desk requires its project, and nothing changes where the actor manages nobody.
+func (e Assigned) check(s State, w domain.World, by domain.Authority) error {
+	var f domain.Faults
+	before := s.Scope()
 	for _, id := range e.Projects {
-		if !w.Has(domain.Ref{Category: domain.Project, ID: id}) {
+		switch {
+		case !before.Projects[id] && !by.MayIn(domain.EmployeesManage, id):
+			f.Add(domain.OutOfReach("projects", "project"))
+		case !w.Has(domain.Ref{Category: domain.Project, ID: id}):
 			f.Add(domain.Fault("projects", "unknown", "%s names no project", id))
 		}
 	}
 	for _, id := range e.Desks {
-		switch d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id}); {
+		d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id})
+		switch {
+		case !before.Desks[id] && !by.MayIn(domain.EmployeesManage, d.ProjectID):
+			f.Add(domain.OutOfReach("desks", "desk"))
 		case !d.Exists():
 			f.Add(domain.Fault("desks", "unknown", "%s names no desk", id))
 		case !slices.Contains(e.Projects, d.ProjectID):
 			f.Add(domain.Fault("desks", "other_project", "%s belongs to project %s, to which the employee is not assigned", id, d.ProjectID))
 		}
 	}
-	if err := f.Err(); err != nil {
-		return nil, err
+	after := domain.ScopeOf(e.Projects, e.Desks)
+	for id := range missing(before.Projects, after.Projects) {
+		if !by.MayIn(domain.EmployeesManage, id) {
+			f.Add(domain.OutOfReach("projects", "project"))
+		}
 	}
-	if slices.Equal(e.Projects, s.projects) && slices.Equal(e.Desks, s.desks) {
-		return nil, nil
+	for id := range missing(before.Desks, after.Desks) {
+		if !by.MayIn(domain.EmployeesManage, domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id}).ProjectID) {
+			f.Add(domain.OutOfReach("desks", "desk"))
+		}
 	}
-	return []Event{e}, nil
+	return f.Err()
+}
+
+func missing(before, after map[domain.ID]bool) map[domain.ID]bool {
+	gone := maps.Clone(before)
+	maps.DeleteFunc(gone, func(id domain.ID, _ bool) bool { return after[id] })
+	return gone
 }
 
 func evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Registered:
-		s.exists, s.Name, s.Email, s.Roles = true, e.Name, e.Email, e.Roles
+		s.exists, s.Identity, s.Roles = true, e.Identity, e.Roles
+	case Edited:
+		s.Identity = e.To
 	case Assigned:
-		s.projects, s.desks = e.Projects, e.Desks
+		s.Projects, s.Desks = e.Projects, e.Desks
+	case RolesChanged:
+		s.Roles = e.To
+	case Deactivated:
+		s.deactivated = true
+	case Reactivated:
+		s.deactivated = false
+	case CredentialChanged:
 	}
 	return s
 }
