@@ -1,15 +1,17 @@
-// Package auth knows who may sign in and who has: passwords and sessions, in a
-// schema of PostgreSQL of their own. None of it is ever in the log or derived
-// from it.
+// Package auth knows who may sign in and who has: passwords, second factors,
+// sessions and the secrets of API keys, in a schema of PostgreSQL of their own.
+// None of it is ever in the log or derived from it; that it changed is.
+//
+// Whatever proves something is kept so that a copy of the tables proves nothing:
+// passwords as argon2id, tokens and codes of random bits as SHA-256, and the
+// secrets that have to be read again sealed under the master key.
+// TestNothingInClear looks for them in every column.
 package auth
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -20,34 +22,18 @@ import (
 	"annals/internal/coalesce"
 )
 
-// Lifetime is how long a session lasts.
-const Lifetime = 12 * time.Hour
-
-const schema = `
-create schema if not exists annals_auth;
-create table if not exists annals_auth.credentials (
-	employee_id uuid primary key,
-	email_key   text not null unique, -- the address in lower case
-	password    text not null,        -- PHC string of argon2id; empty: cannot sign in by password
-	updated_at  timestamptz not null default now()
-);
-create table if not exists annals_auth.sessions (
-	token_hash  bytea primary key,    -- SHA-256 of the bearer token
-	employee_id uuid not null,
-	created_at  timestamptz not null default now(),
-	expires_at  timestamptz not null
-);
-create index if not exists sessions_expiry on annals_auth.sessions (expires_at);`
-
 // Store keeps credentials and sessions.
 type Store struct {
 	db    *pgxpool.Pool
 	now   func() time.Time
+	box   Box
 	looks coalesce.Group[string, Session]
+	uses  coalesce.Group[string, KeyUse]
 }
 
-// Open returns the store in db, and creates what it needs there.
-func Open(ctx context.Context, db *pgxpool.Pool, now func() time.Time) (*Store, error) {
+// Open returns the store in db, and creates what it needs there. All times are
+// those of now; secrets that have to be read again are kept in box.
+func Open(ctx context.Context, db *pgxpool.Pool, now func() time.Time, box Box) (*Store, error) {
 	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		// Two processes that create the same schema at once would trip over each other.
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtext('annals_auth'))`); err != nil {
@@ -59,7 +45,7 @@ func Open(ctx context.Context, db *pgxpool.Pool, now func() time.Time) (*Store, 
 	if err != nil {
 		return nil, fmt.Errorf("auth schema: %w", err)
 	}
-	return &Store{db: db, now: now}, nil
+	return &Store{db: db, now: now, box: box}, nil
 }
 
 // Reasons to refuse.
@@ -71,149 +57,47 @@ var (
 	// ErrPending is for an address that is being registered by another request, or by
 	// one that was cut off.
 	ErrPending = &domain.Error{Kind: domain.Conflict, Code: "pending", Field: "email", Msg: "is being registered at this moment; try again in two minutes"}
+
+	// ErrSession is for a session that is not the employee's, or not there any more.
+	ErrSession = domain.Errorf(domain.NotFound, "session", "there is no such session")
+
+	// ErrKey is for an API key that is mistyped, unknown, expired or revoked: it does not tell which.
+	ErrKey = domain.Errorf(domain.Unauthorized, "key", "the API key is not valid, or no longer")
+
+	// ErrKeyUsed is for a key that cannot be given another secret.
+	ErrKeyUsed = domain.Errorf(domain.Conflict, "key_used", "the API key is in use or revoked: make another one")
 )
+
+// clock is the time as PostgreSQL keeps it, so that what is stored and what is
+// answered are the same.
+func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
 func emailKey(email string) string { return strings.ToLower(domain.Text(email)) }
 
-// pending is how long an address is kept for an employee who is not in the log yet:
-// longer than any attempt to get them there lasts.
-const pending = 2 * time.Minute
+// portion is how many rows that are over are removed at a time, by whoever adds one.
+const portion = 100
 
-// Claim gives an address to an employee, with the password that signs them in, or
-// none. It is for the time before the employee is in the log, which exists tells.
-// Until they are, nobody else gets the address before the time that it can take has
-// passed.
-func (s *Store) Claim(ctx context.Context, id domain.ID, email, password string, exists func(context.Context, domain.ID) (bool, error)) error {
-	hash, err := hashPassword(ctx, password)
-	if err != nil {
-		return err
+// clip is what a client says about itself, fit to be kept: at most so many characters.
+func clip(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return -1
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most])
 	}
-	key := emailKey(email)
-	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtext('annals_auth.email'), hashtext($1))`, key); err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		var owner domain.ID
-		var fresh bool
-		err := tx.QueryRow(ctx, `select employee_id, updated_at > now() - make_interval(secs => $2) from annals_auth.credentials where email_key = $1`,
-			key, pending.Seconds()).Scan(&owner, &fresh)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("claim: %w", err)
-		}
-		if err == nil && owner != id {
-			there, err := exists(ctx, owner)
-			switch {
-			case err != nil:
-				return err
-			case there:
-				return ErrTaken
-			case fresh:
-				return ErrPending
-			}
-		}
-		if _, err := tx.Exec(ctx, `delete from annals_auth.credentials where email_key = $1 or employee_id = $2`, key, id); err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		_, err = tx.Exec(ctx, `insert into annals_auth.credentials (employee_id, email_key, password) values ($1, $2, $3)`, id, key, hash)
-		if err != nil {
-			return fmt.Errorf("claim: %w", err)
-		}
-		return nil
-	})
+	return text
 }
 
-// HasPassword says whether the password signs the employee in.
-func (s *Store) HasPassword(ctx context.Context, id domain.ID, password string) (bool, error) {
-	var hash string
-	err := s.db.QueryRow(ctx, `select password from annals_auth.credentials where employee_id = $1`, id).Scan(&hash)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("credentials: %w", err)
-	}
-	return checkPassword(ctx, password, hash)
-}
-
-// Claimed says whether the employee has credentials.
-func (s *Store) Claimed(ctx context.Context, id domain.ID) (bool, error) {
-	var there bool
-	err := s.db.QueryRow(ctx, `select exists (select from annals_auth.credentials where employee_id = $1)`, id).Scan(&there)
-	if err != nil {
-		return false, fmt.Errorf("credentials: %w", err)
-	}
-	return there, nil
-}
-
-// Session is a sign-in.
-type Session struct {
-	Token    string // what the bearer sends; known to nobody else
-	Employee domain.ID
-	Expires  time.Time
-}
-
-// SignIn starts a session. That an address is unknown shows in nothing, not even
-// in how long the answer takes.
-func (s *Store) SignIn(ctx context.Context, email, password string) (Session, error) {
-	var id domain.ID
-	var hash string
-	if domain.CheckEmail("email", domain.Text(email)) != nil {
-		email = "" // nobody's, and perhaps nothing that the database takes for text
-	}
-	err := s.db.QueryRow(ctx, `select employee_id, password from annals_auth.credentials where email_key = $1`, emailKey(email)).Scan(&id, &hash)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return Session{}, fmt.Errorf("sign in: %w", err)
-	}
-	ok, err := checkPassword(ctx, password, hash)
-	if err != nil {
-		return Session{}, err
-	}
-	if !ok {
-		return Session{}, ErrSignIn
-	}
-	return s.Start(ctx, id, Lifetime)
-}
-
-// Start begins a session for an employee who has proved who they are.
-func (s *Store) Start(ctx context.Context, id domain.ID, lifetime time.Duration) (Session, error) {
-	var secret [32]byte
-	rand.Read(secret[:])
-	out := Session{
-		Token:    "annals_s_" + base64.RawURLEncoding.EncodeToString(secret[:]),
-		Employee: id,
-		Expires:  s.now().Add(lifetime).UTC().Truncate(time.Second),
-	}
-	var b pgx.Batch
-	b.Queue(`delete from annals_auth.sessions where token_hash in (select token_hash from annals_auth.sessions where expires_at < $1 limit 100)`, s.now())
-	b.Queue(`insert into annals_auth.sessions (token_hash, employee_id, created_at, expires_at) values ($1, $2, $3, $4)`, hashToken(out.Token), id, s.now(), out.Expires)
+// touch notes when something was used last. It is a detail that nobody is refused
+// for, and not worth waiting until it is on disk.
+func (s *Store) touch(ctx context.Context, sql string, args ...any) {
+	var b pgx.Batch // is a transaction, hence a setting of its own
+	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
+	b.Queue(sql, args...)
 	if err := s.db.SendBatch(ctx, &b).Close(); err != nil {
-		return Session{}, fmt.Errorf("start session: %w", err)
+		slog.WarnContext(ctx, "last use not noted", "error", err)
 	}
-	return out, nil
 }
-
-// Who is the employee that a token belongs to.
-func (s *Store) Who(ctx context.Context, token string) (Session, error) {
-	return s.looks.Do(ctx, token, func(ctx context.Context) (Session, error) { return s.look(ctx, token) })
-}
-
-func (s *Store) look(ctx context.Context, token string) (Session, error) {
-	out := Session{Token: token}
-	err := s.db.QueryRow(ctx, `select employee_id, expires_at from annals_auth.sessions where token_hash = $1 and expires_at > $2`, hashToken(token), s.now()).Scan(&out.Employee, &out.Expires)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return out, ErrToken
-	}
-	if err != nil {
-		return out, fmt.Errorf("session: %w", err)
-	}
-	return out, nil
-}
-
-// End ends the session of a token.
-func (s *Store) End(ctx context.Context, token string) error {
-	if _, err := s.db.Exec(ctx, `delete from annals_auth.sessions where token_hash = $1`, hashToken(token)); err != nil {
-		return fmt.Errorf("end session: %w", err)
-	}
-	return nil
-}
-
-// hashToken needs no salt: a token is 256 random bits. The database looks it up
-// by the digest, so how long a comparison takes tells nothing about a token.
-func hashToken(token string) []byte { h := sha256.Sum256([]byte(token)); return h[:] }
