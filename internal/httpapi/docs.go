@@ -84,7 +84,12 @@ func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 }
 
 func describe(doc *huma.OpenAPI, path string, op *huma.Operation) docsOp {
-	who, _ := op.Extensions["x-who"].(string)
+	who := "whoever has signed in"
+	if op.Security == nil {
+		who = "anyone"
+	} else if p, ok := op.Extensions["x-permission"].(string); ok {
+		who = "whoever has the permission " + p
+	}
 	d := docsOp{ID: op.OperationID, Method: op.Method, Path: path, Summary: op.Summary, Who: who}
 	for _, p := range op.Parameters {
 		d.Params = append(d.Params, docsField{p.Name, p.In, typeName(p.Schema, p.Required), p.Description})

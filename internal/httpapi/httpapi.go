@@ -6,6 +6,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -25,16 +26,6 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
-)
-
-// Who may call an operation.
-type Who int
-
-// The kinds of caller.
-const (
-	SignedIn Who = iota // employees
-	Admins              // administrators
-	Anyone              // also those who have not signed in
 )
 
 // API takes operations.
@@ -70,6 +61,8 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.ID](), reflect.TypeFor[idSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Reach](), reflect.TypeFor[reachSchema]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Permission](), reflect.TypeFor[permissionSchema]())
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	a := &API{huma: humamux.New(router, conf), router: router, logger: cfg.Logger}
 	router.Use(a.frame(cfg))
@@ -110,10 +103,12 @@ func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// What ids are in the document.
+// What ids, reaches and permissions are in the document.
 type (
-	idSchema   struct{}
-	optionalID struct{}
+	idSchema         struct{}
+	optionalID       struct{}
+	reachSchema      struct{}
+	permissionSchema struct{}
 )
 
 func (idSchema) Schema(huma.Registry) *huma.Schema {
@@ -122,6 +117,22 @@ func (idSchema) Schema(huma.Registry) *huma.Schema {
 
 func (optionalID) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "uuid", Nullable: true}
+}
+
+func (reachSchema) Schema(huma.Registry) *huma.Schema {
+	return oneOf("How far a permission goes; each includes those before it", domain.Own, domain.OnDesks, domain.InProjects, domain.Everywhere)
+}
+
+func (permissionSchema) Schema(huma.Registry) *huma.Schema {
+	return oneOf("What is permitted", domain.Permissions...)
+}
+
+func oneOf[T any](doc string, values ...T) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Description: doc}
+	for _, v := range values {
+		s.Enum = append(s.Enum, fmt.Sprint(v))
+	}
+	return s
 }
 
 // schemaName names a type after its package too, since many are called Create.
@@ -197,11 +208,15 @@ func truncate(s string, most int) string {
 type Op struct {
 	ID, Method, Path string
 	Summary          string
-	Who              Who
-	Status           int    // of success; 200 if zero
-	Tag              string // groups operations in the document
-	Body             any    // an example of what a merge patch is one of; nil: the body is what the input says
-	Lines            any    // an example of a line of a streamed answer; nil: the answer is what the output says
+	Anyone           bool // also those who have not signed in
+	// Needs is the permission that the operation takes; none if empty. Where the path
+	// holds an id, the operation checks it, since what may not be seen has to be
+	// answered as what is not there; otherwise it is checked before the request is read.
+	Needs  domain.Permission
+	Status int    // of success; 200 if zero
+	Tag    string // groups operations in the document
+	Body   any    // an example of what a merge patch is one of; nil: the body is what the input says
+	Lines  any    // an example of a line of a streamed answer; nil: the answer is what the output says
 }
 
 // Handle adds an operation to the API. Errors of the handler are answered as
@@ -211,9 +226,11 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
 		DefaultStatus: op.Status, Tags: []string{op.Tag}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see readBody
-		Extensions: map[string]any{"x-who": op.Who.String()},
 	}
-	if op.Who != Anyone {
+	if op.Needs != "" {
+		o.Extensions = map[string]any{"x-permission": string(op.Needs)}
+	}
+	if !op.Anyone {
 		o.Security = []map[string][]string{{"bearer": {}}}
 	}
 	if op.Body != nil {
@@ -230,7 +247,7 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 	// learns nothing of what it takes.
 	o.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humamux.Unwrap(ctx)
-		err := op.Who.admits(access.From(ctx.Context()))
+		err := op.admits(access.From(ctx.Context()))
 		if err == nil && body {
 			err = readBody(w, r)
 		}
@@ -274,27 +291,16 @@ func patchSchema(schemas huma.Registry, t reflect.Type) *huma.Schema {
 	return &s
 }
 
-func (w Who) String() string {
-	switch w {
-	case SignedIn:
-		return "employees"
-	case Admins:
-		return "administrators"
-	case Anyone:
-	}
-	return "anyone"
-}
-
-func (w Who) admits(c access.Caller) error {
+func (op Op) admits(c access.Caller) error {
 	switch {
-	case w == Anyone:
+	case op.Anyone:
 		return nil
 	case c.Denied != nil:
 		return c.Denied
 	case c.Actor == nil:
 		return domain.Errorf(domain.Unauthorized, "unauthorized", "sign in first: POST /api/v1/session, then send Authorization: Bearer TOKEN")
-	case w == Admins && !c.Actor.Admin:
-		return domain.Errorf(domain.Forbidden, "forbidden", "only administrators may do this")
+	case op.Needs != "" && c.Actor.Rights[op.Needs] == domain.Nothing && !strings.Contains(op.Path, "{"):
+		return domain.Errorf(domain.Forbidden, "forbidden", "this takes the permission %s, which none of your roles has", op.Needs)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func serve(t *testing.T, h func(context.Context, *input) (*output, error)) (*htt
 		Authenticate: func(_ context.Context, token string) (*access.Actor, error) {
 			switch token {
 			case "good":
-				return &access.Actor{ID: uuid.New()}, nil
+				return &access.Actor{Who: uuid.New()}, nil
 			case "away":
 				return nil, fmt.Errorf("session: %w", &pgconn.PgError{Code: "57P01", Message: "terminating connection"})
 			}
@@ -43,7 +43,7 @@ func serve(t *testing.T, h func(context.Context, *input) (*output, error)) (*htt
 		},
 	})
 	Handle(api, Op{ID: "op", Method: http.MethodPost, Path: "/op/{id}", Summary: "Something", Tag: "things"}, h)
-	Handle(api, Op{ID: "open", Method: http.MethodGet, Path: "/open", Summary: "Something open", Tag: "things", Who: Anyone},
+	Handle(api, Op{ID: "open", Method: http.MethodGet, Path: "/open", Summary: "Something open", Tag: "things", Anyone: true},
 		func(ctx context.Context, _ *struct{}) (*struct{}, error) { _, err := h(ctx, nil); return nil, err })
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
@@ -220,7 +220,7 @@ func TestDocs(t *testing.T) {
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%s %v", res.Status, res.Header)
 	}
-	for _, part := range []string{"/op/{id}", "Something open", "deep.number", "employees", "anyone", "openapi.json", "uuid, required"} {
+	for _, part := range []string{"/op/{id}", "Something open", "deep.number", "whoever has signed in", "anyone", "openapi.json", "uuid, required"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %s", part)
 		}
