@@ -30,9 +30,8 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 		return errTooLarge
 	}
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(requestTimeout)) //nolint:forbidigo // a deadline of the connection; what is no connection needs none
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = conn.SetReadDeadline(time.Time{}) // it would cancel the request's context while the operation runs
+	_ = conn.SetReadDeadline(time.Time{}) // that of the frame, which would cancel the request's context while the operation runs
 	if err != nil {
 		return bodyError(err)
 	}

@@ -5,15 +5,12 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +18,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
-	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"annals/domain"
@@ -30,18 +26,37 @@ import (
 
 // API takes operations.
 type API struct {
-	huma   huma.API
-	router *mux.Router
-	logger *slog.Logger
+	huma         huma.API
+	router       *mux.Router
+	logger       *slog.Logger
+	authenticate func(ctx context.Context, token string) (*access.Actor, error)
+	now          func() time.Time
+	refused      func(context.Context, Refusal)
+	origins      *http.CrossOriginProtection
+	proxies      proxies
+	limits       *limits
+	timeout      time.Duration
 }
 
 // Config is what an [API] needs.
 type Config struct {
 	Version string
 	Logger  *slog.Logger
-	// Authenticate finds who a bearer token belongs to, or fails with
-	// [domain.Unauthorized].
+	// Authenticate finds who a token belongs to, or fails with [domain.Unauthorized].
 	Authenticate func(ctx context.Context, token string) (*access.Actor, error)
+	// Now is the clock; nil: the machine's.
+	Now func() time.Time
+	// Refused is told of requests that were refused, by who they are or what they may,
+	// and has to return at once; nil: nobody is told. Those are the answers 401, 403 and
+	// 429, all with the code locked, and 404 where the path names what is not there, or
+	// may not be seen.
+	Refused func(context.Context, Refusal)
+	// Origins holds back what other sites have a browser send; nil: see [Origins].
+	Origins *http.CrossOriginProtection
+	// TrustedProxies are the networks of the proxies before us, whose X-Forwarded-For
+	// and X-Forwarded-Proto count. Nobody else's do.
+	TrustedProxies []netip.Prefix
+	Limits         Limits
 }
 
 // configure sets what huma keeps for the whole process.
@@ -63,14 +78,27 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Reach](), reflect.TypeFor[reachSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Permission](), reflect.TypeFor[permissionSchema]())
-	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
-	a := &API{huma: humamux.New(router, conf), router: router, logger: cfg.Logger}
-	router.Use(a.frame(cfg))
-	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		secure(w.Header())
+	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer"},
+		"cookie": {Type: "apiKey", In: "cookie", Name: cookieName},
+	}
+	a := &API{
+		huma: humamux.New(router, conf), router: router, logger: cfg.Logger,
+		authenticate: cfg.Authenticate, now: cfg.Now, refused: cfg.Refused,
+		origins: cfg.Origins, proxies: cfg.TrustedProxies, limits: newLimits(cfg.Limits), timeout: requestTimeout,
+	}
+	if a.now == nil {
+		a.now = time.Now //nolint:forbidigo // the machine's clock
+	}
+	if a.origins == nil {
+		a.origins = http.NewCrossOriginProtection()
+	}
+	router.SkipClean(true) // or the router would redirect from //path, past the frame
+	router.Use(a.frame)
+	router.NotFoundHandler = a.frame(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		newProblem(http.StatusNotFound, "not_found", "there is nothing at this path").write(w)
-	})
-	router.MethodNotAllowedHandler = http.HandlerFunc(a.otherMethod)
+	}))
+	router.MethodNotAllowedHandler = a.frame(http.HandlerFunc(a.otherMethod))
 	a.docs()
 	return a
 }
@@ -89,18 +117,9 @@ func (a *API) otherMethod(w http.ResponseWriter, r *http.Request) {
 			allowed = append(allowed, method)
 		}
 	}
-	secure(w.Header())
 	p := newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take this method")
 	p.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
 	p.write(w)
-}
-
-// secure has a browser make nothing of an answer but data.
-func secure(h http.Header) {
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
 }
 
 // What ids, reaches and permissions are in the document.
@@ -146,62 +165,6 @@ func schemaName(t reflect.Type, hint string) string {
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
 	}
 	return name
-}
-
-// requestTimeout bounds every request from its first byte to its last; reads that
-// wait for a read model bound themselves below it.
-const requestTimeout = 30 * time.Second
-
-// frame finds out who asks, and puts it into the request's context.
-func (a *API) frame(cfg Config) mux.MiddlewareFunc {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-			defer cancel()
-			c := access.Caller{UserAgent: truncate(r.UserAgent(), 300), Request: uuid.New()}
-			if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-				c.IP = at.Addr().Unmap()
-			}
-			secure(w.Header())
-			w.Header().Set("Request-Id", c.Request.String())
-			ctx = access.With(ctx, c)
-			defer a.recovered(ctx, w)
-			if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
-				malformed("query", "syntax", "is not well-formed").write(w)
-				return
-			}
-			if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
-				c.Actor, c.Denied = cfg.Authenticate(ctx, strings.TrimSpace(token))
-			}
-			next.ServeHTTP(w, r.WithContext(access.With(ctx, c)))
-		})
-	}
-}
-
-// recovered answers for an operation that panicked: a bug of ours, which is logged
-// with where it is.
-func (a *API) recovered(ctx context.Context, w http.ResponseWriter) {
-	v := recover()
-	if v == nil {
-		return
-	}
-	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(v)
-	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return // what could not be written to a client that went away
-	}
-	a.logger.ErrorContext(ctx, "request panicked", "request_id", access.From(ctx).Request.String(), "panic", v, "stack", string(debug.Stack()))
-	problem(ctx, a.logger, errPanic).write(w) // has no effect if the answer has begun
-}
-
-var errPanic = domain.Errorf(domain.Internal, "internal", "something went wrong on our side")
-
-func truncate(s string, most int) string {
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "")
 }
 
 // Op describes an operation.

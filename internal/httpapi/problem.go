@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
@@ -67,6 +68,16 @@ var statuses = map[domain.Kind]int{
 
 // problem is err as it is answered. What its receiver may not see is logged.
 func problem(ctx context.Context, logger *slog.Logger, err error) *Problem {
+	return noted(ctx, problemOf(ctx, logger, err))
+}
+
+// waiting is an error that knows when it will have passed.
+type waiting interface {
+	error
+	RetryAfter() time.Duration
+}
+
+func problemOf(ctx context.Context, logger *slog.Logger, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
@@ -96,11 +107,15 @@ func problem(ctx context.Context, logger *slog.Logger, err error) *Problem {
 	if len(p.Errors) > 0 && p.Status == http.StatusUnprocessableEntity {
 		p.Code, p.Detail = "invalid", join(p.Errors)
 	}
+	p.header = http.Header{}
 	switch p.Status {
 	case http.StatusUnauthorized:
-		p.header = http.Header{"Www-Authenticate": {`Bearer realm="annals"`}}
+		p.header.Set("Www-Authenticate", `Bearer realm="annals"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		p.header = http.Header{"Retry-After": {"1"}}
+		p.header.Set("Retry-After", "1")
+	}
+	if e, ok := errors.AsType[waiting](err); ok {
+		p.header.Set("Retry-After", strconv.Itoa(seconds(e.RetryAfter().Seconds())))
 	}
 	return p
 }
