@@ -29,6 +29,8 @@ type Store struct {
 	box   Box
 	looks coalesce.Group[string, Session]
 	uses  coalesce.Group[string, KeyUse]
+	turns turns         // of those who guess at the same thing
+	logs  chan struct{} // bounds the connections held while something is recorded
 }
 
 // Open returns the store in db, and creates what it needs there. All times are
@@ -45,34 +47,23 @@ func Open(ctx context.Context, db *pgxpool.Pool, now func() time.Time, box Box) 
 	if err != nil {
 		return nil, fmt.Errorf("auth schema: %w", err)
 	}
-	return &Store{db: db, now: now, box: box}, nil
+	return &Store{db: db, now: now, box: box, logs: make(chan struct{}, max(1, db.Config().MaxConns/4))}, nil
 }
-
-// Reasons to refuse.
-var (
-	ErrSignIn = domain.Errorf(domain.Unauthorized, "sign_in", "e-mail or password is wrong")
-	ErrToken  = domain.Errorf(domain.Unauthorized, "token", "the token is not valid, or no longer: sign in again")
-	ErrTaken  = &domain.Error{Kind: domain.Conflict, Code: "taken", Field: "email", Msg: "belongs to another employee"}
-
-	// ErrPending is for an address that is being registered by another request, or by
-	// one that was cut off.
-	ErrPending = &domain.Error{Kind: domain.Conflict, Code: "pending", Field: "email", Msg: "is being registered at this moment; try again in two minutes"}
-
-	// ErrSession is for a session that is not the employee's, or not there any more.
-	ErrSession = domain.Errorf(domain.NotFound, "session", "there is no such session")
-
-	// ErrKey is for an API key that is mistyped, unknown, expired or revoked: it does not tell which.
-	ErrKey = domain.Errorf(domain.Unauthorized, "key", "the API key is not valid, or no longer")
-
-	// ErrKeyUsed is for a key that cannot be given another secret.
-	ErrKeyUsed = domain.Errorf(domain.Conflict, "key_used", "the API key is in use or revoked: make another one")
-)
 
 // clock is the time as PostgreSQL keeps it, so that what is stored and what is
 // answered are the same.
 func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
 func emailKey(email string) string { return strings.ToLower(domain.Text(email)) }
+
+// folded is [emailKey] of what anybody may have sent; empty, which nobody has, for
+// what is no address and perhaps nothing that the database takes for text.
+func folded(email string) string {
+	if domain.CheckEmail("email", domain.Text(email)) != nil {
+		return ""
+	}
+	return emailKey(email)
+}
 
 // portion is how many rows that are over are removed at a time, by whoever adds one.
 const portion = 100
@@ -101,3 +92,28 @@ func (s *Store) touch(ctx context.Context, sql string, args ...any) {
 		slog.WarnContext(ctx, "last use not noted", "error", err)
 	}
 }
+
+// recorded runs change, which appends nothing, and then record, which appends to the
+// log that it happened, in one transaction: when record fails nothing has changed.
+// What is left is that the database goes away between record and commit; then the
+// log tells of a change that was not made. A client that goes away does not lead
+// there, and a log that hangs takes no more than a part of the connections along.
+func (s *Store) recorded(ctx context.Context, change func(context.Context, pgx.Tx) error, record func(context.Context) error) error {
+	select {
+	case s.logs <- struct{}{}:
+		defer func() { <-s.logs }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recording)
+	defer cancel()
+	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if err := change(ctx, tx); err != nil || record == nil {
+			return err
+		}
+		return record(ctx)
+	})
+}
+
+// recording bounds a change and its record.
+const recording = 30 * time.Second

@@ -37,7 +37,9 @@ var errSealed = errors.New("sealed secret does not open: altered, moved, or of a
 
 // keyID binds a wrapped key to the place that its secret is for, and to nothing in
 // the log.
-func keyID(place []byte) domain.ID { return uuid.NewSHA1(domain.System, append([]byte("auth\n"), place...)) }
+func keyID(place []byte) domain.ID {
+	return uuid.NewSHA1(domain.System, append([]byte("auth\n"), place...))
+}
 
 func (b masterBox) Seal(ctx context.Context, plaintext, place []byte) ([]byte, error) {
 	key := eventschema.NewDataKey()

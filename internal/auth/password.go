@@ -58,10 +58,21 @@ func derive(ctx context.Context, password string, salt []byte, m, t uint32, p ui
 	return argon2.IDKey([]byte(password), salt, t, m, p, hashLen), nil
 }
 
-// CheckNewPassword faults what is no password to set.
-func CheckNewPassword(field, password string) error {
+// CheckNewPassword faults what is no password to set: too short or too long, one of
+// those that everybody tries first, or one of the person's own addresses.
+func CheckNewPassword(field, password string, emails ...string) error {
 	if utf8.RuneCountInString(password) < MinPassword || len(password) > MaxPassword {
 		return domain.Fault(field, "length", "has to have at least %d characters, and at most %d bytes", MinPassword, MaxPassword)
+	}
+	plain := emailKey(password)
+	if isCommon(plain) {
+		return domain.Fault(field, "common", "is among the passwords that are guessed first")
+	}
+	for _, email := range emails {
+		email = emailKey(email)
+		if local, _, _ := strings.Cut(email, "@"); email != "" && (plain == email || plain == local) {
+			return domain.Fault(field, "own_email", "is the e-mail address that it is for")
+		}
 	}
 	return nil
 }

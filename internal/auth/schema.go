@@ -56,6 +56,41 @@ create table if not exists annals_auth.keys (
 );
 create index if not exists keys_owner on annals_auth.keys (owner_id);
 
+create table if not exists annals_auth.guesses ( -- attempts that failed, or are not judged yet
+	key        bytea primary key,     -- digest of what is counted: account and address, account, or address
+	account    bytea not null,        -- digest of the e-mail address tried; empty where an address is counted
+	failures   int not null default 0,
+	recent     timestamptz[] not null default '{}',
+	until      timestamptz,           -- no further attempt before
+	expires_at timestamptz not null   -- forgotten then
+);
+create index if not exists guesses_account on annals_auth.guesses (account);
+create index if not exists guesses_expiry on annals_auth.guesses (expires_at);
+
+create table if not exists annals_auth.resets (
+	token_hash  bytea primary key,    -- SHA-256 of the token mailed
+	employee_id uuid not null,        -- or somebody made up, for an address that nobody has
+	created_at  timestamptz not null,
+	expires_at  timestamptz not null,
+	used_at     timestamptz           -- or overtaken by another one
+);
+create index if not exists resets_employee on annals_auth.resets (employee_id);
+create index if not exists resets_expiry on annals_auth.resets (expires_at);
+
+create table if not exists annals_auth.factors (
+	employee_id uuid primary key,
+	secret      bytea,                -- of TOTP, sealed; null until it is confirmed
+	last_step   bigint not null default 0, -- the time step accepted last: none before it is any more
+	enabled_at  timestamptz,
+	pending     bytea,                -- the secret to be confirmed, sealed
+	pending_at  timestamptz
+);
+create table if not exists annals_auth.recovery_codes ( -- those not used yet
+	employee_id uuid not null,
+	code_hash   bytea not null,       -- SHA-256 of employee and code
+	primary key (employee_id, code_hash)
+);
+
 -- Nobody but the owner of the schema has any business here.
 revoke all on schema annals_auth from public;
 revoke all on all tables in schema annals_auth from public;`

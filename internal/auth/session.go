@@ -110,7 +110,8 @@ func queueStart(b *pgx.Batch, x Session) {
 	b.Queue(`delete from annals_auth.sessions where token_hash in (
 		select token_hash from annals_auth.sessions where expires_at < $1 limit $2 for update skip locked)`, x.Created, portion)
 	b.Queue(`delete from annals_auth.sessions where id in (
-		select id from annals_auth.sessions where employee_id = $1 order by created_at desc, id offset $2)`, x.Employee, MaxSessions-1)
+		select id from annals_auth.sessions where id in (
+			select id from annals_auth.sessions where employee_id = $1 order by created_at desc, id offset $2) for update skip locked)`, x.Employee, MaxSessions-1)
 	b.Queue(`insert into annals_auth.sessions (token_hash, id, employee_id, created_at, last_seen_at, expires_at, method, ip, user_agent)
 		values ($1, $2, $3, $4, $4, $5, $6, $7, $8)`,
 		hashToken(x.Token), x.ID, x.Employee, x.Created, x.Expires, string(x.Method), addrText(x.IP), x.UserAgent)
@@ -130,6 +131,7 @@ func scanSession(row pgx.CollectableRow) (Session, error) {
 	var ip string
 	err := row.Scan(&out.ID, &out.Employee, &out.Created, &out.LastSeen, &out.Expires, &out.Method, &ip, &out.UserAgent)
 	out.IP, _ = netip.ParseAddr(ip) // empty: unknown
+	out.Created, out.LastSeen, out.Expires = out.Created.UTC(), out.LastSeen.UTC(), out.Expires.UTC()
 	return out, err
 }
 
@@ -210,6 +212,22 @@ func (s *Store) End(ctx context.Context, token string) error {
 func (s *Store) EndAll(ctx context.Context, employee domain.ID, except uuid.UUID) error {
 	if _, err := s.db.Exec(ctx, `delete from annals_auth.sessions where employee_id = $1 and id <> $2`, employee, except); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
+	}
+	return nil
+}
+
+// EndEverything ends all sessions of an employee, revokes the API keys they own, and
+// makes links to reset their password useless: for somebody who is deactivated. A
+// sign-in that is under way does not outlive it.
+func (s *Store) EndEverything(ctx context.Context, employee domain.ID) error {
+	now := s.clock()
+	var b pgx.Batch
+	b.Queue(`update annals_auth.credentials set epoch = epoch + 1 where employee_id = $1`, employee)
+	b.Queue(`delete from annals_auth.sessions where employee_id = $1`, employee)
+	b.Queue(`update annals_auth.keys set secret_hash = null, revoked_at = $2 where owner_id = $1 and revoked_at is null`, employee, now)
+	queueNoResets(&b, employee, now)
+	if err := s.db.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("end everything: %w", err)
 	}
 	return nil
 }
