@@ -4,6 +4,7 @@ import "fmt"
 
 // All is every read model, sorted by name.
 var All = []*Projector{
+	access,
 	clients,
 	history,
 	organisation,

@@ -258,7 +258,7 @@ func (w *world) company() company {
 	w.append(domain.Desk, c.desk, desk.Created{ProjectID: c.project, Name: "Default", Default: true})
 	w.append(domain.Project, c.project, project.Created{Name: "Retail", DefaultDeskID: c.desk})
 	w.append(domain.Desk, c.other, desk.Created{ProjectID: c.project, Name: "North"})
-	w.append(domain.Employee, c.manager, employee.Registered{Name: "Nancy Davolio", Email: "nancy@example.com", Roles: []string{"agent"}})
+	w.append(domain.Employee, c.manager, employee.Registered{Identity: employee.Identity{Name: "Nancy Davolio", Email: "nancy@example.com"}, Roles: []string{"agent"}})
 	w.append(domain.Employee, c.manager, employee.Assigned{Projects: []domain.ID{c.project}, Desks: []domain.ID{c.desk}})
 	return c
 }

@@ -215,7 +215,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[clients desks employee_desks employee_projects employees freshness history projects]"; fmt.Sprint(got) != want {
+	if want := "[api_keys clients desks employee_desks employee_periods employee_projects employees freshness history names projects role_periods roles]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }
