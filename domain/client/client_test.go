@@ -12,6 +12,7 @@ import (
 	"annals/domain/domaintest"
 	"annals/domain/employee"
 	"annals/domain/project"
+	"annals/domain/role"
 )
 
 // The world of these tests: two projects, three desks, and managers who work for
@@ -35,19 +36,32 @@ var (
 		{Category: domain.Employee, ID: ann}:      assigned(ids(retail), ids(north, south)),
 		{Category: domain.Employee, ID: bob}:      assigned(ids(retail), ids(north)),
 		{Category: domain.Employee, ID: cem}:      assigned(ids(wholesale), ids(harbour)),
-		{Category: domain.Employee, ID: root}:     employee.Aggregate.Evolve(employee.State{}, employee.Registered{Name: "Root", Roles: []string{employee.Admin}}),
+		{Category: domain.Employee, ID: root}:     employee.Aggregate.Evolve(employee.State{}, employee.Registered{Identity: employee.Identity{Name: "Root"}, Roles: []string{role.Admin}}),
 	}
 )
 
 func ids(ids ...domain.ID) []domain.ID { return ids }
 
 func assigned(projects, desks []domain.ID) employee.State {
-	s := employee.Aggregate.Evolve(employee.State{}, employee.Registered{Name: "x"})
+	s := employee.Aggregate.Evolve(employee.State{}, employee.Registered{Identity: employee.Identity{Name: "x"}})
 	return employee.Aggregate.Evolve(s, employee.Assigned{Projects: projects, Desks: desks})
 }
 
-// scope is what somebody assigned to these may see.
-func scope(projects, desks []domain.ID) domain.Scope { return assigned(projects, desks).Scope() }
+// as is somebody with one of the built-in roles who is assigned to these.
+func as(who domain.ID, name string, projects, desks []domain.ID) domain.Authority {
+	b, ok := role.Named(name)
+	if !ok {
+		panic(name)
+	}
+	return domain.Authority{ID: who, Rights: b.Rights, Scope: domain.ScopeOf(projects, desks)}
+}
+
+var (
+	bobAgent   = as(bob, role.Agent, ids(retail), ids(north))
+	bobManager = as(bob, role.DeskManager, ids(retail), ids(north))
+	retailHead = as(ann, role.ProjectAdmin, ids(retail), ids(north, south))
+	idle       = as(bob, role.ProjectAdmin, nil, nil) // assigned to nothing
+)
 
 func faults(errs ...error) error {
 	f := domain.Faults(errs)
@@ -74,13 +88,13 @@ func TestRegister(t *testing.T) {
 		"without anything":                   {World: world, When: Register{}, Err: faults(fault("last_name", "required"), fault("project_id", "required"))},
 		"without a project":                  {World: world, When: in(lee, nobody), Err: fault("project_id", "required")},
 		"in a project that does not exist":   {World: world, When: in(lee, nothing), Err: fault("project_id", "unknown")},
-		"in a project that one may not see":  {World: world, By: scope(ids(retail), nil), When: in(lee, wholesale), Err: forbidden("project_id")},
-		"in a hidden one that is not there":  {World: world, By: scope(ids(retail), nil), When: in(lee, nothing), Err: forbidden("project_id")},
-		"by somebody assigned to nothing":    {World: world, By: scope(ids(), ids()), When: in(lee, retail), Err: forbidden("project_id")},
+		"in a project that one may not see":  {World: world, By: retailHead, When: in(lee, wholesale), Err: forbidden("project_id")},
+		"in a hidden one that is not there":  {World: world, By: retailHead, When: in(lee, nothing), Err: forbidden("project_id")},
+		"by somebody assigned to nothing":    {World: world, By: idle, When: in(lee, retail), Err: forbidden("project_id")},
 		"on a desk that does not exist":      {World: world, When: Register{Details: lee, ProjectID: retail, DeskID: set(nothing)}, Err: fault("desk_id", "unknown")},
 		"on a desk of another project":       {World: world, When: Register{Details: lee, ProjectID: retail, DeskID: set(harbour)}, Err: fault("desk_id", "other_project")},
-		"on a desk that one may not see":     {World: world, By: scope(ids(retail), ids(north)), When: Register{Details: lee, ProjectID: retail, DeskID: set(south)}, Err: forbidden("desk_id")},
-		"with a manager who does not exist":  {World: world, When: Register{Details: lee, ProjectID: retail, ManagerID: set(nothing)}, Err: fault("manager_id", "unknown")},
+		"on a desk that one may not see":     {World: world, By: bobManager, When: Register{Details: lee, ProjectID: retail, DeskID: set(south)}, Err: forbidden("desk_id")},
+		"with a manager who does not exist":  {World: world, When: Register{Details: lee, ProjectID: retail, ManagerID: set(nothing)}, Err: fault("manager_id", "not_assigned")},
 		"with a manager of another project":  {World: world, When: Register{Details: lee, ProjectID: retail, ManagerID: set(cem)}, Err: fault("manager_id", "not_assigned")},
 		"with a manager of another desk":     {World: world, When: Register{Details: lee, ProjectID: retail, DeskID: set(south), ManagerID: set(bob)}, Err: fault("manager_id", "not_assigned")},
 		"with an administrator not assigned": {World: world, When: Register{Details: lee, ProjectID: retail, ManagerID: set(root)}, Err: fault("manager_id", "not_assigned")},
@@ -99,7 +113,7 @@ func TestRegister(t *testing.T) {
 				ProjectID: retail, DeskID: set(harbour), ManagerID: set(nothing), Status: "?", Tags: []string{""},
 			},
 			Err: faults(fault("first_name", "control_character"), fault("email", "email"), fault("phone", "phone"), fault("website", "url"), fault("address.city", "too_long"),
-				fault("status", "unknown"), fault("tags[0]", "required"), fault("desk_id", "other_project"), fault("manager_id", "unknown")),
+				fault("status", "unknown"), fault("tags[0]", "required"), fault("desk_id", "other_project"), fault("manager_id", "not_assigned")),
 		},
 		"twice": {World: world, Given: []Event{lead}, When: in(lee, retail), Err: ErrExists},
 		"with the least there can be": {
@@ -124,7 +138,7 @@ func TestRegister(t *testing.T) {
 			Then: []Event{Registered{lee, Assignment{retail, nobody, bob}, Lead, nil}},
 		},
 		"with everything, by somebody assigned there": {
-			World: world, By: scope(ids(retail), ids(north)),
+			World: world, By: bobManager,
 			When: Register{Details: lee, ProjectID: retail, DeskID: set(north), ManagerID: set(bob), Status: Active, Tags: []string{"vip ", "Berlin", "vip"}},
 			Then: []Event{Registered{lee, Assignment{retail, north, bob}, Active, []string{"Berlin", "vip"}}},
 		},
@@ -221,15 +235,15 @@ func TestAssign(t *testing.T) {
 		"to a manager who is not of the desk": {
 			World: world, Given: at(retail, south, nobody), When: Assign{ManagerID: set(bob)}, Err: fault("manager_id", "not_assigned"),
 		},
-		"to a manager who does not exist": {World: world, Given: at(retail, nobody, nobody), When: Assign{ManagerID: set(nothing)}, Err: fault("manager_id", "unknown")},
+		"to a manager who does not exist": {World: world, Given: at(retail, nobody, nobody), When: Assign{ManagerID: set(nothing)}, Err: fault("manager_id", "not_assigned")},
 		"to an administrator":             {World: world, Given: at(retail, nobody, nobody), When: Assign{ManagerID: set(root)}, Err: fault("manager_id", "not_assigned")},
 		"with a reason that is too long":  {World: world, Given: at(retail, nobody, nobody), When: Assign{DeskID: set(north), Reason: strings.Repeat("x", 1001)}, Err: fault("reason", "too_long")},
 
-		"to a project that one may not see": {World: world, By: scope(ids(retail), ids(north)), Given: at(retail, nobody, nobody), When: Assign{ProjectID: set(wholesale)}, Err: forbidden("project_id")},
-		"to a desk that one may not see":    {World: world, By: scope(ids(retail), ids(north)), Given: at(retail, north, nobody), When: Assign{DeskID: set(south)}, Err: forbidden("desk_id")},
-		"a client of another project":       {World: world, By: scope(ids(retail), ids(north)), Given: at(wholesale, nobody, nobody), When: Assign{ProjectID: set(retail)}, Err: ErrAbsent},
-		"a client of another desk":          {World: world, By: scope(ids(retail), ids(north)), Given: at(retail, south, nobody), When: Assign{DeskID: set(north)}, Err: ErrAbsent},
-		"by somebody assigned to nothing":   {World: world, By: scope(ids(), ids()), Given: at(retail, nobody, nobody), When: Assign{DeskID: set(north)}, Err: ErrAbsent},
+		"to a project that one may not see": {World: world, By: bobManager, Given: at(retail, north, nobody), When: Assign{ProjectID: set(wholesale)}, Err: forbidden("project_id")},
+		"to a desk that one may not see":    {World: world, By: bobManager, Given: at(retail, north, nobody), When: Assign{DeskID: set(south)}, Err: forbidden("desk_id")},
+		"a client of another project":       {World: world, By: bobManager, Given: at(wholesale, nobody, nobody), When: Assign{ProjectID: set(retail)}, Err: ErrAbsent},
+		"a client of another desk":          {World: world, By: bobManager, Given: at(retail, south, nobody), When: Assign{DeskID: set(north)}, Err: ErrAbsent},
+		"by somebody assigned to nothing":   {World: world, By: idle, Given: at(retail, nobody, nobody), When: Assign{DeskID: set(north)}, Err: ErrAbsent},
 
 		"to a desk":       {World: world, Given: at(retail, nobody, nobody), When: Assign{unset, set(north), unset, ""}, Then: moved(retail, nobody, nobody, retail, north, nobody)},
 		"to another desk": {World: world, Given: at(retail, north, nobody), When: Assign{unset, set(south), unset, ""}, Then: moved(retail, north, nobody, retail, south, nobody)},
@@ -247,7 +261,8 @@ func TestAssign(t *testing.T) {
 		"to a project and its manager":             {World: world, Given: at(retail, nobody, bob), When: Assign{set(wholesale), unset, set(cem), ""}, Then: moved(retail, nobody, bob, wholesale, nobody, cem)},
 		"to a project, its desk and manager":       {World: world, Given: at(retail, north, bob), When: Assign{set(wholesale), set(harbour), set(cem), ""}, Then: moved(retail, north, bob, wholesale, harbour, cem)},
 		"with a reason":                            {World: world, Given: at(retail, north, nobody), When: Assign{unset, set(south), unset, " moved\r\nhouse "}, Then: []Event{Reassigned{Assignment{retail, north, nobody}, Assignment{retail, south, nobody}, "moved\nhouse"}}},
-		"to a desk, by somebody of it":             {World: world, By: scope(ids(retail), ids(north)), Given: at(retail, nobody, nobody), When: Assign{DeskID: set(north)}, Then: moved(retail, nobody, nobody, retail, north, nobody)},
+		"to a desk, by somebody of its project":    {World: world, By: retailHead, Given: at(retail, nobody, nobody), When: Assign{DeskID: set(north)}, Then: moved(retail, nobody, nobody, retail, north, nobody)},
+		"to a desk, one's own client without one":  {World: world, By: bobAgent, Given: at(retail, nobody, bob), When: Assign{DeskID: set(north)}, Then: moved(retail, nobody, bob, retail, north, bob)},
 		"a deactivated client":                     {World: world, Given: append(at(retail, north, nobody), Deactivated{"x"}), When: Assign{DeskID: set(south)}, Then: moved(retail, north, nobody, retail, south, nobody)},
 		"to where it is":                           {World: world, Given: at(retail, north, bob), When: Assign{set(retail), set(north), set(bob), "no reason"}},
 		"with nothing said":                        {World: world, Given: at(retail, north, bob), When: Assign{}},
@@ -330,6 +345,12 @@ func TestDeactivationKeepsEverything(t *testing.T) {
 	}
 }
 
+func allButView() []domain.Grant {
+	rights := domain.AllRights()
+	delete(rights, domain.ClientsView)
+	return rights.Grants()
+}
+
 // TestUnseen: for somebody who may not see a client, no command can tell that it
 // exists, whatever state it is in and whatever is wrong with the command.
 func TestUnseen(t *testing.T) {
@@ -341,11 +362,18 @@ func TestUnseen(t *testing.T) {
 		Deactivate{},
 		Reactivate{},
 	}
-	there := []Event{Registered{lee, Assignment{retail, south, nobody}, Lead, nil}}
+	there := []Event{Registered{lee, Assignment{retail, south, ann}, Lead, nil}}
 	cases := map[string]domaintest.Case[Command, Event]{}
 	for _, c := range commands {
-		for name, by := range map[string]domain.Scope{
-			"of nothing": scope(ids(), ids()), "of another project": scope(ids(wholesale), ids(harbour)), "of another desk": scope(ids(retail), ids(north)),
+		for name, by := range map[string]domain.Authority{
+			"without rights":        {ID: ann, Rights: domain.Rights{}, Scope: domain.ScopeOf(ids(retail), ids(south))},
+			"who may all but view":  {ID: ann, Rights: domain.RightsOf(allButView()...), Scope: domain.ScopeOf(ids(retail), ids(south))},
+			"of nothing":            idle,
+			"of another project":    as(cem, role.ProjectAdmin, ids(wholesale), ids(harbour)),
+			"of another desk":       bobManager,
+			"who keeps a desk only": as(ann, role.DeskManager, nil, ids(south)), // a desk without its project is none
+			"who was the manager":   as(ann, role.Agent, ids(retail), ids(north)),
+			"who is a key":          as(nobody, role.Agent, ids(retail), ids(north)),
 		} {
 			cases[fmt.Sprintf("%T by somebody %s", c, name)] = domaintest.Case[Command, Event]{World: world, By: by, Given: there, When: c, Err: ErrAbsent}
 			cases[fmt.Sprintf("%T when deactivated by somebody %s", c, name)] = domaintest.Case[Command, Event]{World: world, By: by, Given: append(there, Deactivated{"x"}), When: c, Err: ErrAbsent}

@@ -273,7 +273,7 @@ func FuzzEdit(f *testing.F) {
 		if json.Unmarshal([]byte(raw), &patch) != nil {
 			return
 		}
-		events, err := Aggregate.Decide(given, Edit{patch}, nil, domain.Meta{Scope: domain.Everything})
+		events, err := Aggregate.Decide(given, Edit{patch}, nil, domain.Meta{By: domain.Root})
 		if err != nil {
 			if all := domain.All(err); len(all) == 0 || len(events) > 0 {
 				t.Fatalf("%s: %v, which its sender may not see", raw, err)
@@ -284,7 +284,7 @@ func FuzzEdit(f *testing.F) {
 		for _, e := range events {
 			s = Aggregate.Evolve(s, e)
 		}
-		if again, err := Aggregate.Decide(s, Edit{patch}, nil, domain.Meta{Scope: domain.Everything}); err != nil || len(again) > 0 {
+		if again, err := Aggregate.Decide(s, Edit{patch}, nil, domain.Meta{By: domain.Root}); err != nil || len(again) > 0 {
 			t.Fatalf("%s: again leads to %v, %v", raw, again, err)
 		}
 	})

@@ -4,6 +4,7 @@ package domaintest
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -17,6 +18,7 @@ type Case[C, E any] struct {
 	World domain.World     // what else there is
 	By    domain.Authority // who asks; the zero authority stands for the system
 	ID    domain.ID        // of the aggregate, where it matters
+	At    time.Time        // when it is asked, where it matters
 	When  C                // what is asked
 	Then  []E              // what happens
 	Err   error            // why it does not: every error joined in it is expected, in code and field
@@ -35,7 +37,7 @@ func Run[S, C, E any](t *testing.T, d domain.Decider[S, C, E], cases map[string]
 			if c.By.Rights == nil {
 				c.By = domain.Root
 			}
-			got, err := d.Decide(s, c.When, c.World, domain.Meta{By: c.By, Aggregate: c.ID})
+			got, err := d.Decide(s, c.When, c.World, domain.Meta{By: c.By, Aggregate: c.ID, At: c.At})
 			if c.Err == nil && err != nil {
 				t.Fatalf("error = %v, want none", err)
 			}

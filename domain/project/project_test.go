@@ -18,7 +18,14 @@ var defaultDesk = uuid.NewSHA1(domain.ID{}, []byte("default-desk"))
 
 func TestProject(t *testing.T) {
 	created := Created{Name: "Retail", DefaultDeskID: defaultDesk}
+	with := func(reach domain.Reach, p domain.Permission) domain.Authority {
+		return domain.Authority{ID: uuid.UUID{1}, Rights: domain.Rights{p: reach}, Scope: domain.ScopeOf([]domain.ID{{2}}, nil)}
+	}
 	domaintest.Run(t, Aggregate, map[string]domaintest.Case[Command, Event]{
+		"by somebody without rights":     {By: domain.Authority{Rights: domain.Rights{}}, When: Create{"Retail"}, Err: domain.ErrForbidden},
+		"by who manages other things":    {By: with(domain.Everywhere, domain.EmployeesManage), When: Create{"Retail"}, Err: domain.ErrForbidden},
+		"by who manages some projects":   {By: with(domain.InProjects, domain.OrganisationManage), When: Create{"Retail"}, Err: domain.ErrForbidden},
+		"by who manages all of them":     {By: with(domain.Everywhere, domain.OrganisationManage), When: Create{"Retail"}, Then: []Event{created}},
 		"without a name":                 {When: Create{}, Err: domain.Fault("name", "required", "")},
 		"with a name of spaces":          {When: Create{" \t\u00a0\n"}, Err: domain.Fault("name", "required", "")},
 		"with a name that nobody sees":   {When: Create{"\u200b\ufeff"}, Err: domain.Fault("name", "required", "")},
@@ -48,7 +55,7 @@ func TestEveryProjectHasADefaultDesk(t *testing.T) {
 // it made before.
 func TestSameCommandSameDesk(t *testing.T) {
 	of := func(command domain.ID) domain.ID {
-		events, err := Aggregate.Decide(State{}, Create{"Retail"}, nil, domain.Meta{Command: command})
+		events, err := Aggregate.Decide(State{}, Create{"Retail"}, nil, domain.Meta{Command: command, By: domain.Root})
 		if err != nil {
 			t.Fatal(err)
 		}
