@@ -82,6 +82,7 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 			return Outcome{}, err
 		}
 	}
+	m.Aggregate = ref.ID
 	events, err := d.Decide(state, c, world, m)
 	if domain.KindOf(err) == domain.NotFound {
 		return Outcome{}, err // before anything that would tell that it exists
@@ -167,4 +168,22 @@ func companions[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, 
 		}
 	}
 	return nil
+}
+
+// would says why a command would be refused now, and changes nothing.
+func would[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta) error {
+	ref := domain.Ref{Category: d.Category, ID: id}
+	state, err := Load[S](ctx, s, ref)
+	if err != nil {
+		return err
+	}
+	var world domain.World
+	if d.Refs != nil {
+		if world, err = s.world(ctx, d.Refs(state, c)); err != nil {
+			return err
+		}
+	}
+	m.Aggregate = id
+	_, err = d.Decide(state, c, world, m)
+	return err
 }

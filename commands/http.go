@@ -5,25 +5,38 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/auth"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
+	"annals/internal/oidc"
 )
 
 // API takes commands in over HTTP.
 type API struct {
 	Store       *Store
-	Credentials Credentials
+	Credentials *auth.Store
+	Directory   Directory
+	Mail        Mail           // of links to set a new password; nil sends none
+	SignOn      *oidc.Provider // of people whom another system knows; nil knows nobody
+	Public      string         // the URL that links lead to
 	Now         func() time.Time
 	App         string // software version, stored with every event
+	Logger      *slog.Logger
+
+	busy    atomic.Int64 // what is under way in the background
+	pending sync.WaitGroup
 }
 
 // Receipt is the answer to a command.
@@ -77,14 +90,14 @@ func answerTo(o Outcome) answer {
 // route is where a command is taken in, and from whom.
 type route struct {
 	method, path string
-	who          httpapi.Who
+	needs        domain.Permission
 	summary      string
 }
 
 func (r route) op() httpapi.Op {
 	words := strings.FieldsFunc(strings.TrimPrefix(r.path, prefix), func(c rune) bool { return c == '/' || c == '{' || c == '}' })
 	id := strings.ToLower(r.method) + "-" + strings.Join(words, "-")
-	return httpapi.Op{ID: id, Method: r.method, Path: r.path, Summary: r.summary, Who: r.who, Tag: words[0]}
+	return httpapi.Op{ID: id, Method: r.method, Path: r.path, Summary: r.summary, Needs: r.needs, Tag: words[0]}
 }
 
 const prefix = "/api/v1/"
@@ -160,20 +173,33 @@ func bare[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, C,
 }
 
 func apply[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, C, E], r route, id domain.ID, p Params, body any, c C) (*answer, error) {
-	at, err := revision(p.IfMatch)
+	to, err := a.addressed(ctx, r, id, p, body)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.meta(ctx, r.method+" "+strings.Replace(r.path, "{id}", id.String(), 1), p.Key, body)
-	if err != nil {
-		return nil, err
-	}
-	o, err := Handle(ctx, a.Store, d, id, c, m, at)
+	o, err := Handle(ctx, a.Store, d, id, c, to.meta, to.at)
 	if err != nil {
 		return nil, err
 	}
 	out := answerTo(o)
 	return &out, nil
+}
+
+// addressed is a request to an aggregate: its id, the circumstances, and the revision
+// that it has to be at.
+type addressed struct {
+	id   domain.ID
+	meta domain.Meta
+	at   eventlog.Revision
+}
+
+func (a *API) addressed(ctx context.Context, r route, id domain.ID, p Params, body any) (addressed, error) {
+	at, err := revision(p.IfMatch)
+	if err != nil {
+		return addressed{}, err
+	}
+	m, err := a.meta(ctx, r.method+" "+strings.Replace(r.path, "{id}", id.String(), 1), p.Key, body)
+	return addressed{id, m, at}, err
 }
 
 // revision reads an entity tag as this API makes them: a revision in quotes. It may
@@ -205,7 +231,7 @@ func (a *API) meta(ctx context.Context, target, key string, body any) (domain.Me
 		if err != nil {
 			return domain.Meta{}, fmt.Errorf("request: %w", err)
 		}
-		command = uuid.NewSHA1(c.Actor.ID, []byte(target+"\n"+key))
+		command = uuid.NewSHA1(c.Actor.Who, []byte(target+"\n"+key))
 		sum := sha256.Sum256(raw)
 		digest = sum[:]
 	}
@@ -214,8 +240,8 @@ func (a *API) meta(ctx context.Context, target, key string, body any) (domain.Me
 		ip = c.IP.String()
 	}
 	return domain.Meta{
-		Actor: c.Actor.ID, Command: command, Correlation: c.Request, Causation: command,
+		Actor: c.Actor.Who, Command: command, Correlation: c.Request, Causation: command,
 		At: a.Now().UTC().Truncate(time.Microsecond), IP: ip, UserAgent: c.UserAgent, App: a.App,
-		Scope: c.Actor.Scope, Request: digest,
+		By: c.Actor.Authority, Request: digest,
 	}, nil
 }

@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"annals/domain"
+	"annals/domain/apikey"
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
 	"annals/domain/project"
+	"annals/domain/role"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -24,6 +26,7 @@ type Log interface {
 	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
 	Append(ctx context.Context, stream string, last eventlog.Revision, m domain.Meta, events ...any) (eventlog.Result, error)
 	Fingerprint(ctx context.Context, stream string, request []byte) (string, error)
+	Head(ctx context.Context) (eventlog.Position, error)
 }
 
 // Store folds aggregates from the log and remembers them. What it remembers is
@@ -74,10 +77,12 @@ type entry struct {
 // kinds says how to fold each category. An aggregate that others refer to, or
 // that takes commands, is a line here.
 var kinds = map[string]kind{
+	domain.APIKey:   kindOf(apikey.Aggregate),
 	domain.Client:   kindOf(client.Aggregate),
 	domain.Desk:     kindOf(desk.Aggregate),
 	domain.Employee: kindOf(employee.Aggregate),
 	domain.Project:  kindOf(project.Aggregate),
+	domain.Role:     kindOf(role.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

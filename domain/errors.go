@@ -29,6 +29,7 @@ type Error struct {
 	Code  string // stable, part of the API
 	Field string // the path of the field at fault, as in "address.city"; empty when it is none
 	Msg   string // for people; not stable
+	Items []ID   // what else it is about, as in the clients that are in the way
 }
 
 func (e *Error) Error() string {

@@ -44,6 +44,9 @@ type (
 		ManagerID domain.Field[domain.ID] `json:"manager_id,omitzero" doc:"An employee assigned to the project and the desk, or null for none"`
 		Reason    string                  `json:"reason,omitempty" maxLength:"1000"`
 	}
+	// HandOver gives a client of one manager to another, or to none; one that has got
+	// another manager since stays with them.
+	HandOver struct{ From, To domain.ID }
 	// Retag adds and removes tags.
 	Retag struct {
 		Add    []string `json:"add,omitempty" maxItems:"100"`
@@ -69,6 +72,9 @@ func (Edit) Needs() domain.Permission { return domain.ClientsEdit }
 
 // Needs implements [Command].
 func (Assign) Needs() domain.Permission { return domain.ClientsAssign }
+
+// Needs implements [Command].
+func (HandOver) Needs() domain.Permission { return domain.ClientsAssign }
 
 // Needs implements [Command].
 func (Retag) Needs() domain.Permission { return domain.ClientsRetag }
@@ -111,6 +117,8 @@ func (c Assign) over(a Assignment) Assignment {
 	return Assignment{c.ProjectID.Or(a.ProjectID), c.DeskID.Or(a.DeskID), c.ManagerID.Or(a.ManagerID)}
 }
 
+func (c HandOver) assign() Assign { return Assign{ManagerID: domain.Set(c.To)} }
+
 func refs(s State, c Command) []domain.Ref {
 	var a Assignment
 	switch c := c.(type) {
@@ -118,6 +126,8 @@ func refs(s State, c Command) []domain.Ref {
 		a = c.assignment()
 	case Assign:
 		a = c.over(s.Assignment)
+	case HandOver:
+		a = c.assign().over(s.Assignment)
 	case Edit, Retag, ChangeStatus, Deactivate, Reactivate:
 		return nil
 	}
@@ -142,6 +152,11 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		return c.decide(s)
 	case Assign:
 		return c.decide(s, w, m)
+	case HandOver:
+		if s.Assignment.ManagerID != c.From {
+			return nil, nil
+		}
+		return c.assign().decide(s, w, m)
 	case Retag:
 		return c.decide(s)
 	case ChangeStatus:
@@ -180,7 +195,7 @@ func (s State) admits(c Command, by domain.Authority) error {
 	switch c.(type) {
 	case Edit, Retag, ChangeStatus:
 		return ErrDeactivated
-	case Register, Assign, Deactivate, Reactivate:
+	case Register, Assign, HandOver, Deactivate, Reactivate:
 	}
 	return nil
 }

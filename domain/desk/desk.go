@@ -61,16 +61,20 @@ func refs(_ State, c Command) []domain.Ref {
 	return nil
 }
 
-func decide(s State, c Command, w domain.World, _ domain.Meta) ([]Event, error) {
+func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) {
 	switch c := c.(type) {
 	case Create:
 		if s.Exists() {
 			return nil, ErrExists
 		}
 		var f domain.Faults
-		switch {
+		switch reach := m.By.Rights[domain.OrganisationManage]; {
+		case reach < domain.InProjects:
+			return nil, domain.ErrForbidden
 		case c.ProjectID == domain.ID{}:
 			f.Add(domain.Fault("project_id", "required", "is required"))
+		case !m.By.MayIn(domain.OrganisationManage, c.ProjectID):
+			f.Add(domain.OutOfReach("project_id", "project"))
 		case !w.Has(project(c.ProjectID)):
 			f.Add(ErrProject)
 		}

@@ -54,6 +54,9 @@ var Aggregate = domain.Decider[State, Command, Event]{
 func decide(s State, c Command, _ domain.World, m domain.Meta) ([]Event, error) {
 	switch c := c.(type) {
 	case Create:
+		if !m.By.MayIn(domain.OrganisationManage, domain.ID{}) {
+			return nil, domain.ErrForbidden
+		}
 		if s.exists {
 			return nil, ErrExists
 		}

@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"annals/domain"
+	"annals/domain/client"
+	"annals/internal/eventlog"
+)
+
+// Managed is a client that somebody manages, and where it belongs.
+type Managed struct {
+	ID domain.ID
+	domain.Place
+}
+
+// Directory answers what no aggregate knows alone, from the read models, whoever
+// asks: everything up to the position after.
+type Directory interface {
+	// Managed are the clients that an employee manages, at most limit.
+	Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]Managed, error)
+	// Holders are the employees who hold a role, at most 100, and how many they are.
+	Holders(ctx context.Context, role domain.ID, after eventlog.Position) ([]domain.ID, int, error)
+	// Keys are the API keys of an employee that are not revoked.
+	Keys(ctx context.Context, owner domain.ID) ([]domain.ID, error)
+}
+
+// mostAtOnce bounds how many clients change hands in one request.
+const mostAtOnce = 10_000
+
+// managed are the clients that an employee manages outside of what stays theirs.
+func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain.Place) bool) ([]Managed, error) {
+	head, err := a.Store.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.Directory.Managed(ctx, employee, head, mostAtOnce+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > mostAtOnce {
+		return nil, domain.Errorf(domain.Conflict, "employee.manages_too_many", "the employee manages more than %d clients: assign some of them to somebody else first", mostAtOnce)
+	}
+	var out []Managed
+	for _, c := range all {
+		if !stays(c.Place) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func clientIDs(clients []Managed) []domain.ID {
+	ids := make([]domain.ID, len(clients))
+	for i, c := range clients {
+		ids[i] = c.ID
+	}
+	return ids
+}
+
+// inTheWay refuses to leave clients behind.
+func inTheWay(clients []Managed) error {
+	e := domain.Errorf(domain.Conflict, "employee.manages_clients",
+		"the employee manages %d clients there: assign them to somebody else, or name who takes them over in reassign_to", len(clients))
+	e.Items = clientIDs(clients[:min(len(clients), 100)])
+	return e
+}
+
+// checkHeir refuses who cannot be the manager of all the clients.
+func (a *API) checkHeir(ctx context.Context, from domain.ID, clients []Managed, heir domain.ID) error {
+	s, err := a.employee(ctx, heir)
+	if err != nil {
+		return err
+	}
+	if heir == from {
+		return domain.Fault("reassign_to", "self", "has to be somebody else")
+	}
+	if !s.Active() {
+		return domain.Fault("reassign_to", "not_assigned", "%s is no active employee", heir)
+	}
+	var not []domain.ID
+	for _, c := range clients {
+		if !s.Eligible(c.Project, c.Desk) {
+			not = append(not, c.ID)
+		}
+	}
+	if len(not) == 0 {
+		return nil
+	}
+	e := domain.Fault("reassign_to", "not_assigned", "%s is not assigned to the project and desk of %d of the clients", heir, len(not))
+	e.Items = not[:min(len(not), 100)]
+	return e
+}
+
+// handOver gives the clients to another manager, or to none. Cut off, it goes on where
+// it was when the command is sent again.
+func (a *API) handOver(ctx context.Context, to addressed, clients []Managed, heir domain.ID) error {
+	if len(clients) == 0 {
+		return nil
+	}
+	if heir != (domain.ID{}) {
+		if err := a.checkHeir(ctx, to.id, clients, heir); err != nil {
+			return err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, c := range clients {
+		g.Go(func() error {
+			m := derived(to.meta, "hand over "+c.ID.String())
+			_, err := Handle(ctx, a.Store, client.Aggregate, c.ID, client.Command(client.HandOver{From: to.id, To: heir}), m, AnyRevision)
+			if err != nil {
+				return fmt.Errorf("hand over client %s: %w", c.ID, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// derived is the circumstances of what follows from a command: the same for the same
+// command sent again, and not bounded by what its actor may do, which the command was.
+func derived(m domain.Meta, what string) domain.Meta {
+	m.Causation, m.Command, m.By, m.Request = m.Command, uuid.NewSHA1(m.Command, []byte(what)), domain.Root, nil
+	return m
+}

@@ -1,0 +1,153 @@
+package commands
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"annals/domain"
+	"annals/internal/access"
+	"annals/internal/auth"
+	"annals/internal/httpapi"
+)
+
+// SignedIn is the answer to signing in.
+type SignedIn struct {
+	Token    string    `json:"token" doc:"Send it as Authorization: Bearer TOKEN; browsers keep it in a cookie that no script reads"`
+	Expires  time.Time `json:"expires_at" doc:"When the session ends, if it does not before because nobody uses it"`
+	Employee Somebody  `json:"employee"`
+}
+
+type sessionItem struct {
+	ID        uuid.UUID `json:"id" format:"uuid"`
+	Current   bool      `json:"current" doc:"The one that asks"`
+	Method    string    `json:"method" doc:"How they proved who they are"`
+	IP        string    `json:"ip,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	LastSeen  time.Time `json:"last_seen_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// sessions is signing in and out, and what is signed in.
+func (a *API) sessions(api *httpapi.API) {
+	type signIn struct {
+		Body struct {
+			Email    string `json:"email" maxLength:"254"`
+			Password string `json:"password" maxLength:"256"`
+			Code     string `json:"code,omitempty" doc:"Of the second factor, or a recovery code, when the answer without was code_required" maxLength:"64"`
+		}
+	}
+	type signedIn struct {
+		Cookie http.Cookie `header:"Set-Cookie"`
+		Body   SignedIn
+	}
+	httpapi.Handle(api, httpapi.Op{ID: "sign-in", Method: "POST", Path: "/api/v1/session", Summary: "Sign in", Anyone: true, Tag: "session"},
+		func(ctx context.Context, in *signIn) (*signedIn, error) {
+			c := access.From(ctx)
+			s, err := a.Credentials.SignIn(ctx, auth.Attempt{
+				Email: in.Body.Email, Password: in.Body.Password, Code: in.Body.Code, IP: c.IP, UserAgent: c.UserAgent, Active: a.isActive,
+			})
+			if err != nil {
+				return nil, err
+			}
+			out := &signedIn{Cookie: httpapi.SetSession(s.Token, s.Expires), Body: SignedIn{Token: s.Token, Expires: s.Expires}}
+			who, err := a.Authenticate(ctx, s.Token)
+			if err != nil {
+				return nil, err
+			}
+			out.Body.Employee, err = a.somebody(ctx, who)
+			return out, err
+		})
+	type signedOut struct {
+		Cookie http.Cookie `header:"Set-Cookie"`
+	}
+	httpapi.Handle(api, httpapi.Op{ID: "sign-out", Method: "DELETE", Path: "/api/v1/session", Summary: "Sign out", Tag: "session", Status: http.StatusNoContent},
+		func(ctx context.Context, _ *struct{}) (*signedOut, error) {
+			who, err := person(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &signedOut{httpapi.ClearSession()}, a.Credentials.End(ctx, who.Token)
+		})
+	type me struct{ Body Somebody }
+	httpapi.Handle(api, httpapi.GetOp("/api/v1/me", "Who am I, what may I do, and where"),
+		func(ctx context.Context, _ *struct{}) (*me, error) {
+			out, err := a.somebody(ctx, access.From(ctx).Actor)
+			return &me{out}, err
+		})
+	a.listSessions(api)
+}
+
+func (a *API) listSessions(api *httpapi.API) {
+	type whose struct {
+		Employee string `query:"employee" doc:"Whose sessions: one's own if left out; those of others take employees.manage everywhere" format:"uuid"`
+	}
+	type list struct {
+		Body struct {
+			Items []sessionItem `json:"items"`
+		}
+	}
+	httpapi.Handle(api, httpapi.GetOp("/api/v1/sessions", "Where somebody is signed in"),
+		func(ctx context.Context, in *whose) (*list, error) {
+			id, err := a.sessionsOf(ctx, in.Employee)
+			if err != nil {
+				return nil, err
+			}
+			all, err := a.Credentials.Sessions(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			out := &list{}
+			out.Body.Items = []sessionItem{}
+			for _, s := range all {
+				item := sessionItem{s.ID, s.ID == access.From(ctx).Actor.Session, string(s.Method), "", s.UserAgent, s.Created, s.LastSeen, s.Expires}
+				if s.IP.IsValid() {
+					item.IP = s.IP.String()
+				}
+				out.Body.Items = append(out.Body.Items, item)
+			}
+			return out, nil
+		})
+	type one struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+		whose
+	}
+	httpapi.Handle(api, httpapi.Op{ID: "revoke-session", Method: "DELETE", Path: "/api/v1/sessions/{id}", Summary: "End a session", Tag: "sessions", Status: http.StatusNoContent},
+		func(ctx context.Context, in *one) (*struct{}, error) {
+			id, err := a.sessionsOf(ctx, in.Employee)
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.Credentials.Revoke(ctx, id, in.ID)
+		})
+	httpapi.Handle(api, httpapi.Op{ID: "revoke-sessions", Method: "DELETE", Path: "/api/v1/sessions", Summary: "End all sessions but the one that asks", Tag: "sessions", Status: http.StatusNoContent},
+		func(ctx context.Context, in *whose) (*struct{}, error) {
+			id, err := a.sessionsOf(ctx, in.Employee)
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.Credentials.EndAll(ctx, id, access.From(ctx).Actor.Session)
+		})
+}
+
+// sessionsOf is whose sessions a request is about.
+func (a *API) sessionsOf(ctx context.Context, employee string) (domain.ID, error) {
+	who, err := person(ctx)
+	if err != nil {
+		return domain.ID{}, err
+	}
+	if employee == "" {
+		return who.Who, nil
+	}
+	id, err := uuid.Parse(employee)
+	if err != nil {
+		return id, domain.Fault("employee", "malformed", "is not an id")
+	}
+	if id != who.Who && !who.MayIn(domain.EmployeesManage, domain.ID{}) {
+		return id, domain.ErrForbidden
+	}
+	return id, nil
+}
