@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -44,68 +45,44 @@ func testBox(tb testing.TB) Box {
 	return MasterBox(master)
 }
 
+// employed returns an employee who signs in with the password.
+func employed(t *testing.T, s *Store, email string) domain.ID {
+	t.Helper()
+	id := uuid.New()
+	if err := s.Claim(t.Context(), id, email, password, exists(false)); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// second returns a store on the same database, as another process has it.
+func second(t *testing.T, s *Store) *Store {
+	t.Helper()
+	other, err := Open(t.Context(), s.db, s.now, s.box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
+
+// count runs a query for one number.
+func count(t *testing.T, s *Store, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := s.db.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// nothing is a record that takes whatever happened.
+func nothing(context.Context) error { return nil }
+
 func exists(v bool) func(context.Context, domain.ID) (bool, error) {
 	return func(context.Context, domain.ID) (bool, error) { return v, nil }
 }
 
-func TestSessions(t *testing.T) {
-	s, now := open(t)
-	ctx, id := t.Context(), uuid.New()
-	if err := s.Claim(ctx, id, "Ann@Example.com", password, exists(false)); err != nil {
-		t.Fatal(err)
-	}
-	first, err := s.SignIn(ctx, Attempt{Email: "aNN@example.com ", Password: password})
-	if err != nil || first.Employee != id || !first.Expires.Equal(now.Add(AbsoluteLifetime).UTC().Truncate(time.Second)) {
-		t.Fatalf("%+v, %v", first, err)
-	}
-	second, err := s.SignIn(ctx, Attempt{Email: "ann@example.com", Password: password})
-	if err != nil || second.Token == first.Token {
-		t.Fatalf("%+v, %v", second, err)
-	}
-	for _, token := range []string{first.Token, second.Token} {
-		if who, err := s.Who(ctx, token); err != nil || who.Employee != id {
-			t.Errorf("%+v, %v", who, err)
-		}
-		if !strings.HasPrefix(token, "annals_s_") || len(token) != len("annals_s_")+43 {
-			t.Errorf("token %s", token)
-		}
-	}
-	if err := s.End(ctx, first.Token); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Who(ctx, first.Token); !errors.Is(err, ErrToken) {
-		t.Errorf("after signing out: %v", err)
-	}
-	if err := s.End(ctx, first.Token); err != nil {
-		t.Errorf("signing out twice: %v", err)
-	}
-	for _, token := range []string{"", "x", second.Token + "x", second.Token[:len(second.Token)-1], strings.ToUpper(second.Token), strings.Repeat("x", 1<<16), "\x00"} {
-		if _, err := s.Who(ctx, token); !errors.Is(err, ErrToken) {
-			t.Errorf("%.20q: %v", token, err)
-		}
-	}
-	*now = second.Expires.Add(-time.Second)
-	if _, err := s.db.Exec(ctx, `update annals_auth.sessions set last_seen_at = $1`, *now); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Who(ctx, second.Token); err != nil {
-		t.Errorf("just before it expires: %v", err)
-	}
-	*now = second.Expires
-	if _, err := s.Who(ctx, second.Token); !errors.Is(err, ErrToken) {
-		t.Errorf("as it expires: %v", err)
-	}
-	*now = second.Expires.Add(time.Second)
-	if _, err := s.SignIn(ctx, Attempt{Email: "ann@example.com", Password: password}); err != nil {
-		t.Fatal(err)
-	}
-	var left int
-	if err := s.db.QueryRow(ctx, `select count(*) from annals_auth.sessions`).Scan(&left); err != nil || left != 1 {
-		t.Errorf("%d sessions are kept, %v", left, err)
-	}
-}
-
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	s, _ := open(t)
 	ctx := t.Context()
 	for email, p := range map[string]string{"ann@example.com": password, "silent@example.com": ""} {
@@ -113,7 +90,7 @@ func TestSignIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range [][2]string{
+	for i, c := range [][2]string{
 		{"ann@example.com", ""},
 		{"ann@example.com", "Correct horse"},
 		{"ann@example.com", password + " "},
@@ -126,20 +103,19 @@ func TestSignIn(t *testing.T) {
 		{"a\x00@b.c", password},
 		{"\xff@b.c", "\xff"},
 	} {
-		if got, err := s.SignIn(ctx, Attempt{Email: c[0], Password: c[1]}); !errors.Is(err, ErrSignIn) || got != (Session{}) {
+		from := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		if got, err := s.SignIn(ctx, Attempt{Email: c[0], Password: c[1], IP: from}); !errors.Is(err, ErrSignIn) || got != (Session{}) {
 			t.Errorf("%q: %+v, %v", c, got, err)
 		}
 	}
 }
 
 // TestComparableWork: an unknown address is refused after the same work as a wrong
-// password. What argon2 works on tells it, where the clock of a busy machine would not.
+// password. What argon2 works on tells it, where the clock of a busy machine would not;
+// it is not run beside other tests.
 func TestComparableWork(t *testing.T) {
 	s, _ := open(t)
-	ctx := t.Context()
-	if err := s.Claim(ctx, uuid.New(), "ann@example.com", password, exists(false)); err != nil {
-		t.Fatal(err)
-	}
+	employed(t, s, "ann@example.com")
 	for name, c := range map[string][2]string{
 		"wrong":      {"ann@example.com", "wrong password"},
 		"unknown":    {"bob@example.com", "wrong password"},
@@ -149,7 +125,7 @@ func TestComparableWork(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if _, err := s.SignIn(ctx, Attempt{Email: c[0], Password: c[1]}); !errors.Is(err, ErrSignIn) {
+		if _, err := s.SignIn(t.Context(), Attempt{Email: c[0], Password: c[1]}); !errors.Is(err, ErrSignIn) {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
@@ -166,6 +142,19 @@ func TestPasswords(t *testing.T) {
 	} {
 		if err := CheckNewPassword("password", p); (err == nil) != ok {
 			t.Errorf("%q: %v", p, err)
+		}
+	}
+	for p, code := range map[string]string{
+		"Password1": "common", "qwertyuiop": "common", " SUNSHINE ": "common", "Ann.Smith@example.com": "own_email", "ann.smith": "own_email", "ann.smith's": "",
+	} {
+		err := CheckNewPassword("password", p, "", "Ann.Smith@Example.com")
+		if e, _ := errors.AsType[*domain.Error](err); (code == "") != (err == nil) || e != nil && e.Code != code {
+			t.Errorf("%q: %v", p, err)
+		}
+	}
+	for line := range strings.Lines(commonText) {
+		if p := strings.TrimSuffix(line, "\n"); len(p) < MinPassword || p != emailKey(p) {
+			t.Errorf("common.txt: %q is never looked up", p)
 		}
 	}
 	ctx := t.Context()
