@@ -66,8 +66,8 @@ type issued struct {
 	challenge string
 }
 
-func newForger(t testing.TB) *forger {
-	t.Helper()
+func newForger(tb testing.TB) *forger {
+	tb.Helper()
 	f := &forger{
 		handlers: map[string]http.HandlerFunc{}, asked: map[string]int{}, codes: map[string]issued{},
 		keys: []jose.JSONWebKey{
@@ -78,7 +78,7 @@ func newForger(t testing.TB) *forger {
 		stop: make(chan struct{}),
 	}
 	f.Server = httptest.NewServer(f)
-	t.Cleanup(func() { close(f.stop); f.Close() })
+	tb.Cleanup(func() { close(f.stop); f.Close() })
 	f.document = map[string]any{
 		"issuer": f.URL, "authorization_endpoint": f.URL + "/authorize", "token_endpoint": f.URL + "/token", "jwks_uri": f.URL + "/keys",
 		"userinfo_endpoint": f.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"none", "HS256", "RS256", "ES256"},
@@ -210,21 +210,21 @@ func (c *clock) pass(d time.Duration) {
 
 func newClock() *clock { return &clock{now: time.Now().Truncate(time.Second)} }
 
-func database(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	db, err := pgxpool.New(t.Context(), pgtest.Database(t))
+func database(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	db, err := pgxpool.New(tb.Context(), pgtest.Database(tb))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(db.Close)
+	tb.Cleanup(db.Close)
 	return db
 }
 
-func open(t testing.TB, db *pgxpool.Pool, issuer string, c *clock) *Provider {
-	t.Helper()
-	p, err := New(t.Context(), db, Config{Issuer: issuer, ClientID: client, ClientSecret: secret, RedirectURL: callback, Now: c.Now})
+func open(tb testing.TB, db *pgxpool.Pool, issuer string, c *clock) *Provider {
+	tb.Helper()
+	p, err := New(tb.Context(), db, Config{Issuer: issuer, ClientID: client, ClientSecret: secret, RedirectURL: callback, Now: c.Now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -243,15 +243,15 @@ func (a attempt) query() url.Values {
 
 func (a attempt) nonce() string { return a.sent.Get("nonce") }
 
-func begin(t testing.TB, p *Provider) attempt {
-	t.Helper()
-	to, err := p.Begin(t.Context(), BeginOptions{ReturnTo: "/clients"})
+func begin(tb testing.TB, p *Provider) attempt {
+	tb.Helper()
+	to, err := p.Begin(tb.Context(), BeginOptions{ReturnTo: "/clients"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	u, err := url.Parse(to.URL)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return attempt{to, u.Query(), rand.Text()}
 }

@@ -37,7 +37,7 @@ type Config struct {
 	// ClientID is how the provider knows us.
 	ClientID string
 	// ClientSecret proves to the provider that it is us. A public client has none.
-	ClientSecret string `json:"-"`
+	ClientSecret string
 	// RedirectURL is where the provider sends the browser back to. It has to be
 	// registered there.
 	RedirectURL string

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,13 +43,8 @@ func TestBrokenProvider(t *testing.T) {
 	type set = map[string]any
 	honest := func(f *forger, change set) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			document := set{}
-			for k, v := range f.document {
-				document[k] = v
-			}
-			for k, v := range change {
-				document[k] = v
-			}
+			document := maps.Clone(f.document)
+			maps.Copy(document, change)
 			answer(w, http.StatusOK, document)
 		}
 	}

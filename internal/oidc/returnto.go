@@ -29,6 +29,6 @@ func CheckReturnTo(field, s string) error {
 
 // clean is for the unescaped path.
 func clean(p string) bool {
-	bare := strings.TrimSuffix(p, "/")
-	return bare == "" && p == "/" || bare != "" && path.Clean(bare) == bare && !strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f })
+	odd := strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f })
+	return !odd && (p == "/" || !strings.HasPrefix(p, "//") && path.Clean(p) == strings.TrimSuffix(p, "/"))
 }
