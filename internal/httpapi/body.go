@@ -29,12 +29,11 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > maxBody {
 		return errTooLarge
 	}
-	conn := http.NewResponseController(w)
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = conn.SetReadDeadline(time.Time{}) // that of the frame, which would cancel the request's context while the operation runs
 	if err != nil {
-		return bodyError(err)
+		return bodyError(err) // the frame's deadline stands: net/http reads what is left of the body before it answers
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would cancel the request's context while the operation runs
 	if err := checkObject(raw); err != nil {
 		return err
 	}

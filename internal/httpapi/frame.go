@@ -16,14 +16,10 @@ import (
 	"annals/internal/refusals"
 )
 
-const (
-	// requestTimeout bounds every request from its first byte to its last; reads that
-	// wait for a read model bound themselves below it.
-	requestTimeout = 30 * time.Second
-
-	// answerTimeout is how much longer a client may take to receive what was written.
-	answerTimeout = 10 * time.Second
-)
+// requestTimeout bounds every request from its first byte to its last; reads that
+// wait for a read model bound themselves below it. A client may take a third longer
+// to receive what was written.
+const requestTimeout = 30 * time.Second
 
 // frame is around everything that is answered: it bounds what a request may take,
 // finds out who asks, and puts it into the request's context.
@@ -62,7 +58,7 @@ func (a *API) bound(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		_ = conn.SetReadDeadline(now.Add(a.timeout))
 	}
-	_ = conn.SetWriteDeadline(now.Add(a.timeout + answerTimeout))
+	_ = conn.SetWriteDeadline(now.Add(a.timeout + a.timeout/3))
 }
 
 // admit says who asks, in c, or why a request goes no further. The cheapest comes

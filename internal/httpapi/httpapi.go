@@ -44,7 +44,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Authenticate finds who a token belongs to, or fails with [domain.Unauthorized].
 	Authenticate func(ctx context.Context, token string) (*access.Actor, error)
-	// Now is the clock; nil: the machine's.
+	// Now is the clock; nil: the machine's. Limits take it to run evenly: a clock that
+	// is set back has to keep its monotonic reading, as that of time.Now does.
 	Now func() time.Time
 	// Refused is told of requests that were refused, by who they are or what they may,
 	// and has to return at once; nil: nobody is told. Those are the answers 401, 403 and
