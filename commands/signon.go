@@ -16,6 +16,8 @@ import (
 
 const (
 	signOnPath = "/api/v1/session/oidc"
+	// SignOnCallback is the path that an identity provider has to lead back to.
+	SignOnCallback = signOnPath + "/callback"
 	// bindingCookie ties a sign-in to the browser in which it was begun.
 	bindingCookie = "__Host-annals-oidc"
 )
@@ -42,7 +44,7 @@ func (a *API) signOn(api *httpapi.API) {
 			}
 			return &redirect{to.URL, []http.Cookie{binding(to.Binding, 10*time.Minute)}}, nil
 		})
-	httpapi.Handle(api, httpapi.Op{ID: "finish-oidc", Method: "GET", Path: signOnPath + "/callback", Summary: "Where the identity provider leads back to", Anyone: true, Tag: "session", Status: http.StatusSeeOther},
+	httpapi.Handle(api, httpapi.Op{ID: "finish-oidc", Method: "GET", Path: SignOnCallback, Summary: "Where the identity provider leads back to", Anyone: true, Tag: "session", Status: http.StatusSeeOther},
 		func(ctx context.Context, in *callback) (*redirect, error) {
 			who, err := a.SignOn.Finish(ctx, in.values(), in.Binding)
 			if err != nil {

@@ -184,7 +184,7 @@ func (s State) admits(c Command, by domain.Authority) error {
 		}
 		return nil
 	}
-	switch at := s.Assignment.place(); {
+	switch at := s.Assignment.Place(); {
 	case !s.exists || !by.May(domain.ClientsView, at):
 		return ErrAbsent
 	case !by.May(c.Needs(), at):
@@ -200,7 +200,8 @@ func (s State) admits(c Command, by domain.Authority) error {
 	return nil
 }
 
-func (a Assignment) place() domain.Place {
+// Place is the assignment as rights go by it.
+func (a Assignment) Place() domain.Place {
 	return domain.Place{Project: a.ProjectID, Desk: a.DeskID, Manager: a.ManagerID}
 }
 
@@ -214,7 +215,7 @@ func (c Register) decide(w domain.World, m domain.Meta) ([]Event, error) {
 	f.Add(checkStatus(c.Status))
 	tags, err := normalTags("tags", c.Tags)
 	f.Add(err)
-	to, reaches := c.assignment(), func(a Assignment) bool { return m.By.May(domain.ClientsCreate, a.place()) }
+	to, reaches := c.assignment(), func(a Assignment) bool { return m.By.May(domain.ClientsCreate, a.Place()) }
 	if mine := (Assignment{to.ProjectID, to.DeskID, m.By.ID}); !c.ManagerID.Set && !reaches(to) && reaches(mine) {
 		to = mine // what somebody makes is theirs, unless their reach goes further
 	}

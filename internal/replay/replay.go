@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"annals/domain"
+	"annals/domain/apikey"
 	"annals/domain/client"
 	"annals/domain/employee"
 	"annals/internal/access"
@@ -74,7 +75,7 @@ func Client(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[S
 				return
 			}
 			if _, ok := names[rec.Meta.Actor]; !ok {
-				name, err := employeeName(ctx, log, rec.Meta.Actor)
+				name, err := actorName(ctx, log, rec.Meta.Actor)
 				if err != nil {
 					yield(Step{}, err)
 					return
@@ -114,17 +115,29 @@ func fold(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[eve
 	}
 }
 
-func employeeName(ctx context.Context, log Log, id domain.ID) (string, error) {
-	var s employee.State
+// actorName is what an employee or an API key is called.
+func actorName(ctx context.Context, log Log, id domain.ID) (string, error) {
+	var e employee.State
 	for rec, err := range log.Read(ctx, eventlog.Stream(domain.Employee, id), 0) {
 		if err != nil {
 			return "", err
 		}
-		if e, ok := rec.Event.(employee.Event); ok {
-			s = employee.Aggregate.Evolve(s, e)
+		if event, ok := rec.Event.(employee.Event); ok {
+			e = employee.Aggregate.Evolve(e, event)
 		}
 	}
-	return s.Name, nil
+	if e.Exists() {
+		return e.Name, nil
+	}
+	for rec, err := range log.Read(ctx, eventlog.Stream(domain.APIKey, id), 0) {
+		if err != nil {
+			return "", err
+		}
+		if event, ok := rec.Event.(apikey.Created); ok {
+			return event.Name, nil
+		}
+	}
+	return "", nil
 }
 
 type request struct {
@@ -198,7 +211,7 @@ func visible(ctx context.Context, log Log, id domain.ID) error {
 		}
 		now = s
 	}
-	if !now.Exists() || !access.From(ctx).Actor.Scope.Covers(now.Assignment.ProjectID, now.Assignment.DeskID) {
+	if !now.Exists() || !access.Authority(ctx).May(domain.ClientsView, now.Assignment.Place()) {
 		return client.ErrAbsent
 	}
 	return nil
