@@ -172,6 +172,18 @@ func (s Scope) Within(others Scope) Scope {
 	return Scope{both(s.Projects, others.Projects), both(s.Desks, others.Desks)}
 }
 
+// Holds says whether all of others is assigned here as well.
+func (s Scope) Holds(others Scope) bool { return holds(s.Projects, others.Projects) && holds(s.Desks, others.Desks) }
+
+func holds(all, some map[ID]bool) bool {
+	for id := range some {
+		if !all[id] {
+			return false
+		}
+	}
+	return true
+}
+
 // Place is where a client belongs: to a project, a desk and a manager, the latter two
 // the zero ID for none.
 type Place struct{ Project, Desk, Manager ID }
@@ -255,6 +267,29 @@ func CheckRights(field string, rights Rights, by Authority) error {
 	return nil
 }
 
+// CheckRightsIn refuses to give rights to somebody who is assigned to the scope, or
+// these assignments to somebody with the rights, unless whoever does it may do
+// all of that there themselves: the same reach goes elsewhere for everybody. With each
+// desk its project has to be in the scope.
+func CheckRightsIn(field string, rights Rights, in Scope, by Authority) error {
+	for _, g := range rights.Grants() {
+		ok := false
+		switch reach := by.Rights[g.Permission]; {
+		case reach < g.Reach:
+		case reach == Everywhere:
+			ok = true
+		case reach == InProjects:
+			ok = holds(by.Scope.Projects, in.Projects)
+		default:
+			ok = by.Scope.Holds(in)
+		}
+		if !ok {
+			return beyond(field, g)
+		}
+	}
+	return nil
+}
+
 func beyond(field string, g Grant) error {
-	return &Error{Kind: Forbidden, Code: "not_yours", Field: field, Msg: fmt.Sprintf("includes %s within %s, which you do not have yourself", g.Permission, g.Reach)}
+	return &Error{Kind: Forbidden, Code: "not_yours", Field: field, Msg: fmt.Sprintf("includes %s within %s, which you do not have there yourself", g.Permission, g.Reach)}
 }

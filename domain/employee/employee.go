@@ -225,7 +225,11 @@ func (s State) managed(id domain.ID, by domain.Authority, w domain.World, assign
 			return errElsewhere
 		}
 	}
-	return domain.CheckRights("roles", role.RightsOf(s.Roles, w), by)
+	rights := role.RightsOf(s.Roles, w)
+	if assigning { // what they may where they are has nothing to do with where they are to go
+		return domain.CheckRights("roles", rights, by)
+	}
+	return domain.CheckRightsIn("roles", rights, s.Scope(), by)
 }
 
 // roles are those that a new employee gets.
@@ -246,9 +250,10 @@ func (c Register) decide(w domain.World, by domain.Authority) ([]Event, error) {
 	var err error
 	e.Roles, err = role.Check("roles", c.roles(), w)
 	f.Add(err)
-	f.Add(domain.CheckRights("roles", role.RightsOf(e.Roles, w), by))
+	rights := role.RightsOf(e.Roles, w)
+	f.Add(domain.CheckRights("roles", rights, by))
 	to := Assigned{sorted(c.Projects), sorted(c.Desks)}
-	f.Add(to.check(State{}, w, by))
+	f.Add(to.check(State{}, rights, w, by))
 	if len(to.Projects) == 0 && by.Rights[domain.EmployeesManage] < domain.Everywhere {
 		f.Add(domain.Fault("projects", "required", "has to name a project in which you manage the employees"))
 	}
@@ -291,7 +296,7 @@ func (c SetRoles) decide(s State, w domain.World, by domain.Authority) ([]Event,
 	if err != nil {
 		return nil, err
 	}
-	if err := domain.CheckRights("roles", role.RightsOf(to, w), by); err != nil {
+	if err := domain.CheckRightsIn("roles", role.RightsOf(to, w), s.Scope(), by); err != nil {
 		return nil, err
 	}
 	if slices.Equal(to, s.Roles) {
@@ -324,7 +329,7 @@ func sorted(ids []domain.ID) []domain.ID {
 func (c Assign) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
 	e := Assigned{}
 	e.Projects, e.Desks = c.Over(s)
-	if err := e.check(s, w, by); err != nil {
+	if err := e.check(s, role.RightsOf(s.Roles, w), w, by); err != nil {
 		return nil, err
 	}
 	if slices.Equal(e.Projects, s.Projects) && slices.Equal(e.Desks, s.Desks) {
@@ -333,17 +338,21 @@ func (c Assign) decide(s State, w domain.World, by domain.Authority) ([]Event, e
 	return []Event{e}, nil
 }
 
-// check holds the rules of assigning an employee in state s: what is named exists, a
-// desk requires its project, and nothing changes where the actor manages nobody.
-func (e Assigned) check(s State, w domain.World, by domain.Authority) error {
+// check holds the rules of assigning an employee in state s with these rights: what is
+// named exists, a desk requires its project, nothing changes where the actor manages
+// nobody, and where the employee comes to, they may not do more than the actor.
+func (e Assigned) check(s State, rights domain.Rights, w domain.World, by domain.Authority) error {
 	var f domain.Faults
 	before := s.Scope()
+	projects, desks := domain.ScopeOf(nil, nil), domain.ScopeOf(nil, nil) // where they come to
 	for _, id := range e.Projects {
 		switch {
 		case !before.Projects[id] && !by.MayIn(domain.EmployeesManage, id):
 			f.Add(domain.OutOfReach("projects", "project"))
 		case !w.Has(domain.Ref{Category: domain.Project, ID: id}):
 			f.Add(domain.Fault("projects", "unknown", "%s names no project", id))
+		case !before.Projects[id]:
+			projects.Projects[id] = true
 		}
 	}
 	for _, id := range e.Desks {
@@ -355,7 +364,16 @@ func (e Assigned) check(s State, w domain.World, by domain.Authority) error {
 			f.Add(domain.Fault("desks", "unknown", "%s names no desk", id))
 		case !slices.Contains(e.Projects, d.ProjectID):
 			f.Add(domain.Fault("desks", "other_project", "%s belongs to project %s, to which the employee is not assigned", id, d.ProjectID))
+		case !before.Desks[id]:
+			desks.Projects[d.ProjectID], desks.Desks[id] = true, true
 		}
+	}
+	if len(f) == 0 { // else it is told already, or of no account
+		err := domain.CheckRightsIn("projects", rights, projects, by)
+		if err == nil {
+			err = domain.CheckRightsIn("desks", rights, desks, by)
+		}
+		f.Add(err)
 	}
 	after := domain.ScopeOf(e.Projects, e.Desks)
 	for id := range missing(before.Projects, after.Projects) {

@@ -3,7 +3,9 @@
 package role
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -123,7 +125,7 @@ type (
 	// Change renames a role or replaces its permissions. What is left out stays.
 	Change struct {
 		Name        domain.Field[string]         `json:"name,omitzero" maxLength:"100"`
-		Permissions domain.Field[[]domain.Grant] `json:"permissions,omitzero"`
+		Permissions domain.Field[[]domain.Grant] `json:"permissions,omitzero" doc:"What it permits, how far; what is added goes to everybody who holds the role, so it takes somebody who may do it within all"`
 	}
 	// Delete ends a role that nobody holds.
 	Delete struct{}
@@ -248,7 +250,7 @@ func define(name string, grants []domain.Grant, by domain.Authority) (Definition
 	d := Definition{Name: domain.Text(name), Permissions: domain.RightsOf(grants...).Grants()}
 	var f domain.Faults
 	f.Add(domain.CheckName("name", d.Name, 100))
-	if _, taken := Named(d.Name); taken {
+	if slices.ContainsFunc(Builtins, func(b Builtin) bool { return strings.EqualFold(b.Name, d.Name) }) {
 		f.Add(domain.Fault("name", "taken", "is the name of a role that is built in"))
 	}
 	f.Add(domain.CheckGrants("permissions", grants, by))
@@ -263,6 +265,15 @@ func (c Change) decide(s State, by domain.Authority) ([]Event, error) {
 	to, err := define(c.Name.Or(s.Name), c.Permissions.Or(s.Permissions), by)
 	if err != nil {
 		return nil, err
+	}
+	for _, g := range to.Permissions {
+		// It goes to whoever holds the role, wherever they work, and not only to where the actor does.
+		if g.Reach > s.Rights()[g.Permission] && by.Rights[g.Permission] < domain.Everywhere {
+			return nil, &domain.Error{
+				Kind: domain.Forbidden, Code: "not_yours_everywhere", Field: "permissions",
+				Msg: fmt.Sprintf("would give %s to everybody who holds the role, wherever they work, and you do not have it within all: make another role, and give them that", g.Permission),
+			}
+		}
 	}
 	if to.Name == s.Name && slices.Equal(to.Permissions, s.Permissions) {
 		return nil, nil
