@@ -75,7 +75,7 @@ func (s State) Revoked() bool { return s.revoked }
 // Authority is what the key may do at this moment: what it was given, and its owner
 // may do as well. No client is its own.
 func (s State) Authority(owner domain.Authority) domain.Authority {
-	rights := domain.RightsOf(s.Permissions...)
+	rights := domain.RightsOf(s.Permissions...).Within(owner.Rights)
 	scope := owner.Scope
 	if len(s.Projects)+len(s.Desks) > 0 {
 		scope = domain.ScopeOf(s.Projects, s.Desks)
@@ -86,7 +86,7 @@ func (s State) Authority(owner domain.Authority) domain.Authority {
 			}
 		}
 	}
-	return domain.Authority{Rights: rights.Within(owner.Rights), Scope: scope}
+	return domain.Authority{Rights: rights, Scope: scope}
 }
 
 // Reasons to refuse a command.
