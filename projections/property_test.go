@@ -62,11 +62,16 @@ type random struct {
 	clients []uuid.UUID
 	states  map[uuid.UUID]client.State
 	erased  map[uuid.UUID]bool
+	people  *people
 }
 
 func (r *random) event(t *rapid.T) {
 	alive := slices.DeleteFunc(slices.Clone(r.clients), func(id uuid.UUID) bool { return r.erased[id] })
-	kind := rapid.IntRange(0, 10).Draw(t, "kind")
+	kind := rapid.IntRange(0, 14).Draw(t, "kind")
+	if kind > 10 {
+		r.people.event(t)
+		return
+	}
 	if len(alive) == 0 {
 		kind = 0
 	}
@@ -132,6 +137,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 	w := newWorld(t)
 	runner, _ := w.run()
 	r := &random{w: w, c: w.company(), states: map[uuid.UUID]client.State{}, erased: map[uuid.UUID]bool{}}
+	r.people = newPeople(w, r.c)
 	rapid.Check(t, func(t *rapid.T) {
 		for range rapid.IntRange(1, 16).Draw(t, "events") {
 			r.event(t)
@@ -145,6 +151,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 	for _, id := range r.clients {
 		r.check(id)
 	}
+	r.people.check()
 	for _, p := range All {
 		if err := Rebuild(t.Context(), w.cfg, p.Name); err != nil {
 			t.Fatal(err)
@@ -154,6 +161,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 	for _, id := range r.clients {
 		r.check(id)
 	}
+	r.people.check()
 }
 
 // check holds a client's row to the domain's own fold.
