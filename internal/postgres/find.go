@@ -15,7 +15,7 @@ import (
 )
 
 // HowToGet says, for each system we know, how to get PostgreSQL's binaries.
-const HowToGet = `PostgreSQL 13 or later (the server, with its contrib modules) gets onto this machine with one of
+const HowToGet = `PostgreSQL 15 or later (the server, with its contrib modules) gets onto this machine with one of
   Debian, Ubuntu   sudo apt-get install postgresql
   Fedora, RHEL     sudo dnf install postgresql-server postgresql-contrib
   Alpine           sudo apk add postgresql postgresql-contrib
@@ -27,8 +27,8 @@ postgres, or ANNALS_DATABASE to the postgres:// URL of a server that runs alread
 // ErrNotFound is what [Find] answers when no usable PostgreSQL is on the machine.
 var ErrNotFound = errors.New("no PostgreSQL found")
 
-// oldest is the first major version with everything we use (trusted extensions, DROP DATABASE … FORCE).
-const oldest = 13
+// oldest is the first major version with everything we use (views with their reader's rights, for row-level security).
+const oldest = 15
 
 // installation is a folder with initdb and postgres in it.
 type installation struct {

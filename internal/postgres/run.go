@@ -170,11 +170,17 @@ func (s *Server) superuser(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// provision makes our role and database unless they are there. The role is no superuser: an error in our SQL
+// provision makes our roles and database unless they are there. Neither role is a superuser: an error in our SQL
 // must not become the reading of files.
 func (s *Server) provision(ctx context.Context) error {
-	err := ping(ctx, s.URL())
-	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code[:2] != "28" && refused.Code != "3D000" {
+	err := s.complete(ctx)
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	switch refused.Code {
+	case "28000", "28P01", "3D000", "22023", "42501": // no such role, another password, no database; no reader, or not ours
+	default:
 		return err
 	}
 	conn, err := s.superuser(ctx)
@@ -182,11 +188,12 @@ func (s *Server) provision(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx) //nolint:errcheck // nothing is lost
-	var trigrams, role, database bool
+	var trigrams, role, reader, database bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'),
-		EXISTS (SELECT FROM pg_roles WHERE rolname = 'annals'), EXISTS (SELECT FROM pg_database WHERE datname = 'annals')`,
-	).Scan(&trigrams, &role, &database); err != nil {
-		return fmt.Errorf("look for the role and database: %w", err)
+		EXISTS (SELECT FROM pg_roles WHERE rolname = 'annals'), EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
+		EXISTS (SELECT FROM pg_database WHERE datname = 'annals')`, Reader,
+	).Scan(&trigrams, &role, &reader, &database); err != nil {
+		return fmt.Errorf("look for the roles and database: %w", err)
 	}
 	if !trigrams {
 		return fmt.Errorf("PostgreSQL in %s has no contrib modules (pg_trgm): install postgresql-contrib for it", s.bin.dir)
@@ -195,17 +202,33 @@ func (s *Server) provision(ctx context.Context) error {
 	if !role {
 		statements = append(statements, "CREATE ROLE annals LOGIN", "GRANT pg_monitor TO annals")
 	}
+	if !reader {
+		statements = append(statements, "CREATE ROLE "+Reader+" NOLOGIN")
+	}
 	// The secret is letters and digits.
-	statements = append(statements, "ALTER ROLE annals PASSWORD '"+s.secret+"'")
+	statements = append(statements, "GRANT "+Reader+" TO annals", "ALTER ROLE annals PASSWORD '"+s.secret+"'")
 	if !database {
 		statements = append(statements, "CREATE DATABASE annals OWNER annals")
 	}
 	for _, sql := range statements {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("make the role and database: %w", err)
+			return fmt.Errorf("make the roles and database: %w", err)
 		}
 	}
-	return ping(ctx, s.URL())
+	return s.complete(ctx)
+}
+
+// complete is nil when our role can use our database and take the reader's on.
+func (s *Server) complete(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return fmt.Errorf("connect to the private PostgreSQL: %w", err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing is lost
+	if err := takeOn(ctx, conn); err != nil {
+		return fmt.Errorf("read as %s: %w", Reader, err)
+	}
+	return nil
 }
 
 // supervise restarts the postmaster whenever it ends, until the server is closed.

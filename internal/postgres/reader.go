@@ -1,0 +1,79 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Reader is the role under which reads are made: it owns nothing, may write nothing
+// and bypasses no policy. It cannot log in: others take it on.
+const Reader = "annals_reader"
+
+// EnsureReader makes sure that the role [Reader] is there and that conn's user can
+// take it on, and makes it so if the user may. Any number of processes may do so at
+// once, in any databases of the server. The error says what an administrator of the
+// database has to run.
+func EnsureReader(ctx context.Context, conn *pgx.Conn) error {
+	var server int
+	var user string
+	if err := conn.QueryRow(ctx, `select current_setting('server_version_num')::int, quote_ident(current_user)`).Scan(&server, &user); err != nil {
+		return fmt.Errorf("role %s: %w", Reader, err)
+	}
+	if server < oldest*10_000 {
+		return fmt.Errorf("the database is PostgreSQL %d; %d or later is needed", server/10_000, oldest)
+	}
+	var err error
+	for try := range 5 { // what fails because somebody else does the same at this moment is there a moment later
+		if err = takeOn(ctx, conn); err == nil {
+			return nil
+		}
+		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
+			return fmt.Errorf("role %s: %w", Reader, err)
+		}
+		if err = makeReader(ctx, conn); err != nil {
+			if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42501" {
+				break
+			}
+			select {
+			case <-time.After(time.Duration(try+1) * 20 * time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("role %s: %w", Reader, context.Cause(ctx))
+			}
+		}
+	}
+	if err == nil {
+		if err = takeOn(ctx, conn); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the role %s is needed, under which nothing can be written and only what somebody may see be read, and this user cannot make it; "+
+		"have an administrator of the database run: create role %[1]s nologin; grant %[1]s to %s; (%w)", Reader, user, err)
+}
+
+// takeOn tries to take the role on, for a moment.
+func takeOn(ctx context.Context, conn *pgx.Conn) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "set local role "+Reader)
+		return err
+	})
+}
+
+func makeReader(ctx context.Context, conn *pgx.Conn) error {
+	var there bool
+	if err := conn.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1)`, Reader).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		_, err := conn.Exec(ctx, "create role "+Reader+" nologin")
+		if e, ok := errors.AsType[*pgconn.PgError](err); err != nil && (!ok || e.Code != "42710" && e.Code != "23505") { // made meanwhile
+			return err
+		}
+	}
+	_, err := conn.Exec(ctx, "grant "+Reader+" to current_user")
+	return err
+}

@@ -1,0 +1,94 @@
+// Package reader is PostgreSQL for those who only read: every question goes there
+// together with who asks it.
+//
+// The connections are under a role that cannot write and is under row-level
+// security, and the policies go by access.Settings, which are sent in the same round
+// trip and end with it. So a query that forgets to say what its caller may see
+// returns nothing that they may not; and there is no way to ask without a caller.
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/internal/access"
+	"annals/internal/postgres"
+)
+
+// DB answers questions. It is safe for concurrent use.
+type DB struct{ pool *pgxpool.Pool }
+
+// params are those of every connection. A read that takes longer than 25 s has lost
+// its caller. The compiler costs more than it gives in queries of a few milliseconds.
+var params = map[string]string{
+	"role": postgres.Reader, "default_transaction_read_only": "on", "statement_timeout": "25000",
+	"idle_in_transaction_session_timeout": "25000", "jit": "off", "application_name": "annals reader",
+}
+
+// Open connects to the database, with at most so many connections at a time. If need
+// be, and if the URL's user may, it creates the role; otherwise the error says what an
+// administrator of the database has to run.
+func Open(ctx context.Context, url string, connections int32) (*DB, error) {
+	conf, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the database's URL is not valid") // err may quote the password
+	}
+	if err := ensure(ctx, conf.ConnConfig); err != nil {
+		return nil, err
+	}
+	conf.MaxConns = connections
+	maps.Copy(conf.ConnConfig.RuntimeParams, params)
+	pool, err := pgxpool.NewWithConfig(ctx, conf)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return &DB{pool}, nil
+}
+
+func ensure(ctx context.Context, conf *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, conf.Copy())
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return postgres.EnsureReader(ctx, conn)
+}
+
+// Close closes all connections.
+func (d *DB) Close() { d.pool.Close() }
+
+// Ping asks for an answer.
+func (d *DB) Ping(ctx context.Context) error { return d.pool.Ping(ctx) }
+
+// set is the statement that says who asks, in the order of access.Settings.
+var set = func() string {
+	var calls []string
+	for i, s := range access.Settings(nil) {
+		calls = append(calls, fmt.Sprintf("set_config('%s', $%d, true)", s.Name, i+1))
+	}
+	return "select " + strings.Join(calls, ", ")
+}()
+
+// Ask runs what is queued in one round trip and one transaction, on behalf of the
+// caller in ctx: of nobody, who sees nothing, where there is none.
+func (d *DB) Ask(ctx context.Context, b *pgx.Batch) error {
+	var who pgx.Batch
+	settings := access.Settings(access.From(ctx).Actor)
+	values := make([]any, len(settings))
+	for i, s := range settings {
+		values[i] = s.Value
+	}
+	who.Queue(set, values...)
+	who.QueuedQueries = append(who.QueuedQueries, b.QueuedQueries...)
+	return d.pool.SendBatch(ctx, &who).Close()
+}
