@@ -2,6 +2,7 @@ package readapi
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +120,8 @@ func (r clientRow) item() clientItem {
 	}
 }
 
+var clientName = column{`nullif(c.name_key, '') collate "C"`, "text"}
+
 var clientSource = source{
 	columns: `c.id, c.type, c.name, c.first_name, c.middle_name, c.last_name, c.company, c.email, c.phone, c.website,
 		c.street, c.city, c.region, c.postal_code, c.country, c.status, c.project_id, p.name as project_name,
@@ -127,11 +130,13 @@ var clientSource = source{
 	from: `annals_read.clients c
 		left join annals_read.projects p on p.id = c.project_id
 		left join annals_read.desks d on d.id = c.desk_id
-		left join annals_read.employees m on m.id = c.manager_id`,
+		left join annals_read.names m on m.id = c.manager_id`,
 	id:      "c.id",
 	natural: "-created_at",
+	table:   "annals_read.clients c",
+	indexed: map[string]bool{clientName.sql: true, "c.created_at": false},
 	sorts: map[string]column{
-		"name":       {`nullif(c.name_key, '') collate "C"`, "text"},
+		"name":       clientName,
 		"type":       textColumn("c.type"),
 		"first_name": textColumn("c.first_name"), "middle_name": textColumn("c.middle_name"), "last_name": textColumn("c.last_name"),
 		"company": textColumn("c.company"), "email": textColumn("c.email"), "phone": textColumn("c.phone"), "website": textColumn("c.website"),
@@ -173,14 +178,58 @@ func (a *API) clients(ctx context.Context, in *clientsRequest) (*list[clientItem
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
+	q.arms = clientArms(access.Authority(ctx), in)
 	return fetch(ctx, a, clientSource, q, in.Page, clientRow.item)
 }
 
 // visibleClients begins every query of clients.
 func visibleClients(ctx context.Context) *query {
 	q := &query{}
-	q.and(access.Clients(access.From(ctx).Actor.Scope, "c", q.bind))
+	q.and(access.Clients(access.Authority(ctx), domain.ClientsView, "c", q.bind))
 	return q
+}
+
+// clientArms are the shortest arms in which the clients are that somebody may see and
+// that are asked for: none if those may be any. The request has been checked.
+func clientArms(who domain.Authority, r *clientsRequest) []arm {
+	projects, desks := access.Assigned(who.Scope)
+	reach := who.Rights[domain.ClientsView]
+	asked := func(values []string, within []uuid.UUID) ([]uuid.UUID, bool) {
+		ids, none, err := parseIDs("", values)
+		if len(ids) == 0 || none || err != nil {
+			return nil, false
+		}
+		if within != nil {
+			ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(within, id) })
+		}
+		return ids, true
+	}
+	var of struct{ projects, desks []uuid.UUID } // that are theirs; nil for any
+	switch reach {
+	case domain.Own:
+		return []arm{{"c.manager_id", []uuid.UUID{who.ID}, ""}}
+	case domain.OnDesks:
+		of.projects, of.desks = projects, desks
+	case domain.InProjects:
+		of.projects = projects
+	case domain.Everywhere, domain.Nothing:
+	}
+	if ids, ok := asked(r.Desk, of.desks); ok {
+		return []arm{{"c.desk_id", ids, ""}}
+	}
+	if ids, ok := asked(r.Manager, nil); ok {
+		return []arm{{"c.manager_id", ids, ""}}
+	}
+	if reach == domain.OnDesks {
+		return []arm{{"c.desk_id", desks, ""}, {"c.manager_id", []uuid.UUID{who.ID}, "c.desk_id is null"}}
+	}
+	if ids, ok := asked(r.Project, of.projects); ok {
+		return []arm{{"c.project_id", ids, ""}}
+	}
+	if reach == domain.InProjects {
+		return []arm{{"c.project_id", projects, ""}}
+	}
+	return nil
 }
 
 func filter(q *query, r *clientsRequest) error {

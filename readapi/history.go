@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
 	"annals/internal/access"
@@ -30,8 +31,8 @@ type historyItem struct {
 	Actor         named     `json:"actor"`
 	CommandID     uuid.UUID `json:"command_id" format:"uuid"`
 	CorrelationID uuid.UUID `json:"correlation_id" format:"uuid"`
-	IP            string    `json:"ip,omitempty" doc:"Administrators only"`
-	UserAgent     string    `json:"user_agent,omitempty" doc:"Administrators only"`
+	IP            string    `json:"ip,omitempty" doc:"Only for those who may view what others did"`
+	UserAgent     string    `json:"user_agent,omitempty" doc:"Only for those who may view what others did"`
 	App           string    `json:"app,omitempty" doc:"The version of the software that wrote it"`
 	Schema        int       `json:"schema" doc:"The version of the event's type"`
 	Reason        string    `json:"reason,omitempty"`
@@ -59,12 +60,34 @@ type historyRow struct {
 	Erased        []string
 }
 
+// item is the row as it is answered, to somebody who may view what others did or may not.
+func (r historyRow) item(audit bool) historyItem {
+	item := historyItem{
+		Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
+		Actor: named{ID: r.ActorID}, CommandID: r.CommandID, CorrelationID: r.CorrelationID,
+		App: r.App, Schema: r.Schema, Reason: r.Reason, Changes: []change{}, Erased: r.Erased,
+	}
+	switch {
+	case r.ActorName != nil:
+		item.Actor.Name = *r.ActorName
+	case r.ActorID == domain.System:
+		item.Actor.Name = "Annals"
+	}
+	if audit {
+		item.IP, item.UserAgent = r.IP, r.UserAgent
+	}
+	if json.Unmarshal(r.Changes, &item.Changes) != nil {
+		item.Changes = nil // shown as null rather than as nothing having changed
+	}
+	return item
+}
+
 var historySource = source{
 	columns: `h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
 		join annals_read.clients c on c.id = h.aggregate_id
-		left join annals_read.employees a on a.id = h.actor_id`,
+		left join annals_read.names a on a.id = h.actor_id`,
 	id:      "h.event_id",
 	natural: "revision",
 	sorts:   map[string]column{"revision": {"h.revision", "bigint"}},
@@ -77,30 +100,22 @@ type historyRequest struct {
 
 func (a *API) clientHistory(ctx context.Context, r *historyRequest) (*list[historyItem], error) {
 	q := visibleClients(ctx)
+	q.before = visible(ctx, r.ID)
 	q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
-	admin := access.From(ctx).Actor.Admin
-	out, err := fetch(ctx, a, historySource, q, r.Page, func(r historyRow) historyItem {
-		item := historyItem{
-			Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
-			Actor: named{ID: r.ActorID}, CommandID: r.CommandID, CorrelationID: r.CorrelationID,
-			App: r.App, Schema: r.Schema, Reason: r.Reason, Changes: []change{}, Erased: r.Erased,
-		}
-		switch {
-		case r.ActorName != nil:
-			item.Actor.Name = *r.ActorName
-		case r.ActorID == domain.System:
-			item.Actor.Name = "Annals"
-		}
-		if admin {
-			item.IP, item.UserAgent = r.IP, r.UserAgent
-		}
-		if json.Unmarshal(r.Changes, &item.Changes) != nil {
-			item.Changes = nil // shown as null rather than as nothing having changed
-		}
-		return item
-	})
+	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
+	out, err := fetch(ctx, a, historySource, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
 	if err == nil && out.Body.Total.Count == 0 {
 		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
 	}
 	return out, err
+}
+
+// visible queues the finding whether the client is one that the caller sees: the
+// policies on what belongs to a client go by what is found, until the batch ends.
+func visible(ctx context.Context, client uuid.UUID) func(*pgx.Batch) {
+	q := visibleClients(ctx)
+	q.and("c.id = " + q.bind(client))
+	return func(b *pgx.Batch) {
+		b.Queue("select set_config('annals.client', coalesce((select c.id::text from annals_read.clients c where "+q.all()+"), ''), true)", q.args...)
+	}
 }

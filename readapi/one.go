@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +35,9 @@ func fetchOne[R interface{ at() int64 }, T any](ctx context.Context, a *API, s s
 	q.and(s.id + " = " + q.bind(in.ID))
 	out := &one[T]{}
 	var b pgx.Batch
+	if q.before != nil {
+		q.before(&b)
+	}
 	b.Queue(freshness).QueryRow(func(r pgx.Row) error {
 		var at position
 		err := at.scan(r)
@@ -44,11 +45,11 @@ func fetchOne[R interface{ at() int64 }, T any](ctx context.Context, a *API, s s
 		return err
 	})
 	var row R
-	b.Queue(fmt.Sprintf("select %s, null::text[] as cursor from %s where %s", s.columns, s.from, strings.Join(q.where, " and ")), q.args...).Query(func(r pgx.Rows) (err error) {
+	b.Queue(fmt.Sprintf("select %s, null::text[] as cursor from %s where %s", s.columns, s.from, q.all()), q.args...).Query(func(r pgx.Rows) (err error) {
 		row, err = pgx.CollectExactlyOneRow(r, pgx.RowToStructByName[R])
 		return err
 	})
-	err := a.DB.SendBatch(ctx, &b).Close()
+	err := a.DB.Ask(ctx, &b)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, domain.Errorf(domain.NotFound, noun+".absent", "there is no such %s", noun)
 	}
@@ -68,5 +69,3 @@ func badCursor(err error) error {
 	}
 	return fmt.Errorf("list: %w", err)
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,16 +10,21 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/domain"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
+	"annals/internal/reader"
+	"annals/internal/refusals"
 )
 
 // API answers reads.
 type API struct {
-	DB       *pgxpool.Pool
+	DB       *reader.DB
+	// Uses tells when API keys were last used.
+	Uses     func(context.Context, []domain.ID) (map[domain.ID]time.Time, error)
+	Refusals *refusals.Store
+	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 }
 
@@ -28,12 +33,19 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/clients", "List and search clients", a.clients)
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
+	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
 	get(api, "/api/v1/projects", "List projects", a.projects)
 	get(api, "/api/v1/projects/{id}", "One project", a.project)
 	get(api, "/api/v1/desks", "List desks", a.desks)
 	get(api, "/api/v1/desks/{id}", "One desk", a.desk)
 	get(api, "/api/v1/employees", "List employees", a.employees)
 	get(api, "/api/v1/employees/{id}", "One employee", a.employee)
+	get(api, "/api/v1/employees/{id}/history", "Everything that happened to an employee: for who views what others did, or manages employees", a.employeeHistory)
+	get(api, "/api/v1/roles", "List roles: the built-in ones, and those that were made", a.roles)
+	get(api, "/api/v1/roles/{id}", "One role", a.role)
+	get(api, "/api/v1/api-keys", "List API keys: one's own, and for who manages the settings all", a.keys)
+	get(api, "/api/v1/api-keys/{id}", "One API key", a.key)
+	a.refused(api)
 }
 
 func get[I, O any](api *httpapi.API, path, summary string, h func(context.Context, *I) (*O, error)) {
@@ -63,11 +75,18 @@ func (a *API) wait(ctx context.Context, in After) error {
 	if err != nil {
 		return domain.Fault("Annals-After", "malformed", "is not a position of the log, as in Annals-Position")
 	}
+	return a.waitFor(ctx, want)
+}
+
+// waitFor returns when all read models have reached the position.
+func (a *API) waitFor(ctx context.Context, want eventlog.Position) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Patience, 10*time.Second))
 	defer cancel()
 	for pause := time.Millisecond; ; pause = min(2*pause, 25*time.Millisecond) {
 		var at position
-		if err := at.scan(a.DB.QueryRow(ctx, freshness)); err != nil && ctx.Err() == nil {
+		var b pgx.Batch
+		b.Queue(freshness).QueryRow(func(r pgx.Row) error { return at.scan(r) })
+		if err := a.DB.Ask(ctx, &b); err != nil && ctx.Err() == nil {
 			return err
 		}
 		if eventlog.Position(at).Compare(want) >= 0 {

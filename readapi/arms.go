@@ -1,0 +1,110 @@
+package readapi
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// arm is a part of a list's rows: those in which a column is one of some ids. No row
+// is in two arms of a query, and every row that meets its conditions is in one.
+//
+// A page of a list is merged from pages of its arms, each of which is read off an
+// index. Otherwise PostgreSQL would fetch and sort all that somebody may see in order
+// to show the first fifty.
+type arm struct {
+	column string
+	ids    []uuid.UUID
+	cond   string // besides; may be empty
+}
+
+// unrolled is how many ids get a scan of their own, which begins with the row that is
+// next; with more, each contributes a page.
+const unrolled = 32
+
+// way is one of the scans that find the rows of a query.
+type way struct {
+	ids  string // the parameter with the ids, where it is many scans in one
+	cond string
+}
+
+// ways are the scans of a query's arms.
+func (q *query) ways() []way {
+	if len(q.arms) == 0 {
+		return []way{{"", "true"}}
+	}
+	n := 0
+	for _, a := range q.arms {
+		n += len(a.ids)
+	}
+	var ways []way
+	for _, a := range q.arms {
+		more := ""
+		if a.cond != "" {
+			more = " and " + a.cond
+		}
+		switch {
+		case len(a.ids) == 0:
+		case n > unrolled && len(a.ids) > 1:
+			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id" + more})
+		default:
+			for _, id := range a.ids {
+				ways = append(ways, way{"", a.column + " = " + q.bind(id) + "::uuid" + more})
+			}
+		}
+	}
+	if len(ways) == 0 {
+		return []way{{"", "false"}}
+	}
+	return ways
+}
+
+// scan is the SELECT, which has the way's condition, for each of its ids.
+func (w way) scan(sql, order string, limit int) string {
+	if w.ids == "" {
+		return sql
+	}
+	return fmt.Sprintf("select found.* from unnest(%s::uuid[]) way (id) cross join lateral (%s) found %s limit %d", w.ids, sql, order, limit)
+}
+
+// merged is a page sorted by one indexed column: the ids that are on it, merged from
+// the arms, and only then their rows.
+func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) string {
+	dir := k.direction()
+	var scans []string
+	between := parts(q, k, s.id, nulls, at)
+	for _, w := range q.ways() {
+		for _, part := range between {
+			sql := fmt.Sprintf("select %s as id, %s as key from %s where %s and %s and %s order by %[2]s%[7]s, %[1]s%[7]s limit %[8]d",
+				s.id, k.sql, s.table, w.cond, part, q.all(), dir, limit)
+			scans = append(scans, "("+w.scan(sql, "order by key"+dir+", id"+dir, limit)+")")
+		}
+	}
+	return fmt.Sprintf(`select %s, array[page.key::text, page.id::text] as cursor
+		from (select id, key from (%s) arms order by key%s nulls last, id%[3]s limit %d) page join (%s) on %s = page.id
+		order by page.key%[3]s nulls last, page.id%[3]s`,
+		s.columns, strings.Join(scans, " union all "), dir, limit, s.from, s.id)
+}
+
+// parts are conditions that take the rows after the cursor apart such that an index
+// has the order of each: nulls come last, and going down an index they would come
+// first.
+func parts(q *query, k key, id string, nulls bool, at *cursor) []string {
+	null := k.sql + " is null"
+	if at == nil {
+		if nulls && k.down {
+			return []string{k.sql + " is not null", null}
+		}
+		return []string{"true"}
+	}
+	last := q.bind(*at.Values[1]) + "::text::uuid"
+	if at.Values[0] == nil {
+		return []string{fmt.Sprintf("%s and %s %s %s", null, id, k.after(), last)}
+	}
+	beyond := fmt.Sprintf("(%s, %s) %s (%s::text::%s, %s)", k.sql, id, k.after(), q.bind(*at.Values[0]), k.cast, last)
+	if nulls {
+		return []string{beyond, null}
+	}
+	return []string{beyond}
+}

@@ -1,0 +1,118 @@
+package readapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"annals/domain"
+)
+
+// column is something to sort by. SQL never comes from a request: only the key
+// of a column in its list does.
+type column struct {
+	sql  string // null where empty
+	cast string // the PostgreSQL type that a cursor's text is read back as
+}
+
+func textColumn(sql string) column {
+	return column{`nullif(lower(` + sql + `), '') collate "C"`, "text"}
+}
+
+// source is what a list selects from.
+type source struct {
+	columns string // of the SELECT
+	from    string // FROM and JOINs
+	id      string // unique; breaks ties
+	sorts   map[string]column
+	natural string // the sort when none is asked for
+
+	// Of a list that may be long:
+	table   string          // of from, what conditions and arms are about
+	indexed map[string]bool // the sorts, by SQL, for which the table has an index of each arm; true: it may be null
+}
+
+// key is one level of a sort.
+type key struct {
+	column
+	down bool
+}
+
+// after is the operator between a value and the one that it comes after.
+func (k key) after() string {
+	if k.down {
+		return "<"
+	}
+	return ">"
+}
+
+func (k key) direction() string {
+	if k.down {
+		return " desc"
+	}
+	return " asc"
+}
+
+// keys are the levels of a sort. Rows that are equal in all that was asked for are
+// sorted by their ids, in the last one's direction, so that one index has the order.
+func (s source) keys(sort string) ([]key, error) {
+	if sort == "" {
+		sort = s.natural
+	}
+	var keys []key
+	for name := range strings.SplitSeq(sort, ",") {
+		bare, down := strings.CutPrefix(strings.TrimSpace(name), "-")
+		c, ok := s.sorts[bare]
+		if !ok || len(keys) == 8 {
+			return nil, domain.Fault("sort", "unknown", "%q is none of the columns to sort by: %s", bare, strings.Join(sortedKeys(s.sorts), ", "))
+		}
+		keys = append(keys, key{c, down})
+	}
+	return append(keys, key{column{s.id, "uuid"}, keys[len(keys)-1].down}), nil
+}
+
+// cursor is where a page ended: the sort, and the last row's values of it.
+type cursor struct {
+	Sort   string    `json:"s"`
+	Values []*string `json:"v"`
+}
+
+func (c cursor) String() string {
+	b, _ := json.Marshal(c) // strings always marshal
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+var errCursor = domain.Fault("cursor", "malformed", "is no cursor of this list with this sort: start again without one")
+
+func parseCursor(s, sort string, n int) (c cursor, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || json.Unmarshal(b, &c) != nil || c.Sort != sort || len(c.Values) != n || c.Values[n-1] == nil {
+		return c, errCursor
+	}
+	return c, nil
+}
+
+// beyond is the condition that a row comes after the cursor, with nulls last at
+// every level: after the first value, or equal to it and after the second, …
+func beyond(q *query, keys []key, c cursor) string {
+	cond := "false"
+	for i, k := range slices.Backward(keys) {
+		v := c.Values[i]
+		if v == nil {
+			cond = fmt.Sprintf("(%s is null and %s)", k.sql, cond)
+			continue
+		}
+		op, p := k.after(), q.bind(*v)+"::text::"+k.cast
+		null := ""
+		if i < len(keys)-1 {
+			null = fmt.Sprintf(" or %s is null", k.sql)
+		}
+		cond = fmt.Sprintf("(%s %s %s%s or (%[1]s = %[3]s and %[5]s))", k.sql, op, p, null, cond)
+	}
+	return cond
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
