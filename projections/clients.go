@@ -23,7 +23,7 @@ var (
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 1, Tables: clientsTables, Indexes: clientsIndexes,
+	Name: "clients", Version: 2, Tables: clientsTables, Indexes: clientsIndexes,
 	Apply: applyClients, Inserts: []*Insert{insertClient},
 	Updates: []*Update{editClient, assignClient, retagClient, changeClientStatus, deactivateClient, eraseClient},
 }

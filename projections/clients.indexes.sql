@@ -1,4 +1,10 @@
-create index if not exists clients_created on clients (project_id, created_at, id);
-create index if not exists clients_name on clients (project_id, name_key collate "C", id);
+create index if not exists clients_created on clients (created_at, id);
+create index if not exists clients_project_created on clients (project_id, created_at, id);
+create index if not exists clients_desk_created on clients (desk_id, created_at, id);
+create index if not exists clients_manager_created on clients (manager_id, created_at, id);
+create index if not exists clients_name on clients ((nullif(name_key, '') collate "C"), id);
+create index if not exists clients_project_name on clients (project_id, (nullif(name_key, '') collate "C"), id);
+create index if not exists clients_desk_name on clients (desk_id, (nullif(name_key, '') collate "C"), id);
+create index if not exists clients_manager_name on clients (manager_id, (nullif(name_key, '') collate "C"), id);
 create index if not exists clients_search on clients using gin (search gin_trgm_ops);
 create index if not exists clients_tags on clients using gin (tags);

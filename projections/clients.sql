@@ -48,3 +48,16 @@ create table clients (
         btrim(coalesce(nullif(first_key, '') || ' ', '') || coalesce(nullif(middle_key, '') || ' ', '') || coalesce(nullif(last_key, '') || ' ', '')
             || coalesce(nullif(email_key, '') || ' ', '') || coalesce(nullif(company_key, '') || ' ', '') || phone_key)) stored
 ) with (fillfactor = 80);
+
+-- access.Clients as row-level security, for the reach of clients.view. A setting is read once a query, in
+-- a subquery, and compared by operators that are leakproof, so that indexes are used.
+create policy visible on clients for select to public using (
+    (select current_setting('annals.clients', true)) = 'all'
+    or project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[])
+        and case (select current_setting('annals.clients', true))
+            when 'project' then true
+            when 'desk' then desk_id = any ((select string_to_array(nullif(current_setting('annals.desks', true), ''), ',')::uuid[])::uuid[])
+                or desk_id is null and manager_id = (select nullif(current_setting('annals.me', true), '')::uuid)
+            when 'own' then manager_id = (select nullif(current_setting('annals.me', true), '')::uuid)
+                and (desk_id is null or desk_id = any ((select string_to_array(nullif(current_setting('annals.desks', true), ''), ',')::uuid[])::uuid[]))
+            else false end);

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/internal/eventlog"
+	"annals/internal/postgres"
 )
 
 // Log is where events come from: an [eventlog.Log].
@@ -82,7 +83,11 @@ func open(ctx context.Context, cfg Config) (*engine, error) {
 
 // setUp may run in several processes at once: all but one wait.
 func (e *engine) setUp(ctx context.Context) error {
-	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+	err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return postgres.EnsureReader(ctx, c.Conn()) })
+	if err != nil {
+		return fmt.Errorf("set up projections: %w", err)
+	}
+	err = pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('annals/projections/setup', 0))`); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ var (
 
 // history is what happened to each aggregate.
 var history = &Projector{
-	Name: "history", Version: 1, Tables: historyTables, Indexes: historyIndexes,
+	Name: "history", Version: 2, Tables: historyTables, Indexes: historyIndexes,
 	Apply: applyHistory, Inserts: []*Insert{insertHistory},
 }
 

@@ -20,3 +20,13 @@ create table history (
     erased         text[] not null default '{}', -- those of them that are
     primary key (category, aggregate_id, revision)
 );
+
+-- What happened to a client is shown to who has been found to see it in the same transaction, which is what
+-- annals.client says; to an employee, likewise, by annals.employee; what happened to anything else, to who sees
+-- what everybody did.
+create policy visible on history for select to public using (
+    case category
+        when 'client' then aggregate_id = (select nullif(current_setting('annals.client', true), '')::uuid)
+        when 'employee' then (select current_setting('annals.audit', true)) = 'all'
+            or aggregate_id = (select nullif(current_setting('annals.employee', true), '')::uuid)
+        else (select current_setting('annals.audit', true)) = 'all' end);

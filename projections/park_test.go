@@ -179,7 +179,7 @@ func TestSystematicFailure(t *testing.T) {
 	r, _ := w.run(clients)
 	c := w.company()
 	w.caughtUp(r)
-	w.exec(`alter table clients_v1.clients rename column company to compagnie`)
+	w.exec(`alter table ` + clients.Schema() + `.clients rename column company to compagnie`)
 	for n := range streakMost + 50 {
 		w.client(c, n)
 	}
@@ -187,7 +187,7 @@ func TestSystematicFailure(t *testing.T) {
 	if n := len(w.parked()); n != streakMost {
 		t.Errorf("%d streams are parked", n)
 	}
-	w.exec(`alter table clients_v1.clients rename column compagnie to company`)
+	w.exec(`alter table ` + clients.Schema() + `.clients rename column compagnie to company`)
 	w.caughtUp(r)
 	if out, err := Resume(t.Context(), w.cfg, "clients"); err != nil || len(out) != streakMost {
 		t.Errorf("resumed %d, %v", len(out), err)
@@ -322,7 +322,7 @@ func TestBisectKeepsPositions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.pool.Close()
-	tables, err := e.create(t.Context(), &p, "clients_v1", building)
+	tables, err := e.create(t.Context(), &p, p.Schema(), building)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestBisectKeepsPositions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows int
-	w.scan(`select count(*) from clients_v1.clients`)(&rows)
+	w.scan(`select count(*) from ` + p.Schema() + `.clients`)(&rows)
 	if rows != 54 || len(tables.parked) != 6 || tables.at != run.To {
 		t.Errorf("%d rows, %d parked, at %v of %v", rows, len(tables.parked), tables.at, run.To)
 	}

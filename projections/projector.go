@@ -22,8 +22,11 @@ import (
 // A Projector is a read model: some tables and how they follow from events.
 type Projector struct {
 	Name    string
-	Version int    // raise it to have the tables built anew, beside the old ones, from the start of the log
-	Tables  string // SQL that creates the tables, each with a primary key
+	Version int // raise it to have the tables built anew, beside the old ones, from the start of the log
+	// SQL that creates the tables, each with a primary key, and with policies of
+	// row-level security that say who sees which rows: by the settings of package
+	// access, and without a policy nobody.
+	Tables  string
 	Indexes string // SQL that creates the other indexes, run when the tables are filled: "create index if not exists name …;"
 	// Apply queues what an event changes. It depends on the event alone, so that it
 	// can be repeated anywhere: no clock, no randomness, no I/O. Tables need no

@@ -176,7 +176,7 @@ func TestVersionSwitch(t *testing.T) {
 	stopReading := w.reading(`select count(id) from annals_read.clients`)
 
 	second := first
-	second.Version, second.Inserts = 2, nil
+	second.Version, second.Inserts = first.Version+1, nil
 	second.Tables = strings.Replace(first.Tables, "    company             text not null default '',", "    motto text not null default 'none',\n    company             text not null default '',", 1) +
 		`; create table mottos (id uuid primary key)`
 	busy := w.busy(c)
@@ -187,7 +187,7 @@ func TestVersionSwitch(t *testing.T) {
 	})
 	until(t, "the first version is dropped", func() bool {
 		var gone bool
-		return w.db.QueryRow(t.Context(), `select to_regnamespace('clients_v1') is null`).Scan(&gone) == nil && gone
+		return w.db.QueryRow(t.Context(), `select to_regnamespace($1) is null`, first.Schema()).Scan(&gone) == nil && gone
 	})
 	busy()
 	w.caughtUp(r)
@@ -263,7 +263,7 @@ func TestCrashInBuild(t *testing.T) {
 	for _, where := range []string{"in the load", "in the indexes", "in the switch"} {
 		ctx, kill := context.WithCancelCause(t.Context())
 		broken := *clients
-		broken.Version = 2
+		broken.Version++
 		cfg := w.cfg
 		cfg.Projectors = []*Projector{&broken}
 		switch where {
@@ -301,12 +301,12 @@ func TestCrashInBuild(t *testing.T) {
 		kill(nil)
 		var n, version int
 		w.scan(`select (select count(*) from annals_read.clients), version from annals_projections.active`)(&n, &version)
-		if n != 20 || version != 1 {
+		if n != 20 || version != clients.Version {
 			t.Errorf("killed %s: %d clients in version %d", where, n, version)
 		}
 	}
 	next := *clients
-	next.Version = 2
+	next.Version++
 	r, _ = w.run(&next)
 	w.caughtUp(r)
 	w.verified(&next)

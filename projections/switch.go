@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"annals/internal/eventlog"
+	"annals/internal/postgres"
 )
 
 // activate has readers see the tables, which are built, instead of those that they
@@ -111,7 +112,8 @@ func lock(ctx context.Context, tx pgx.Tx, schema string) (at eventlog.Position, 
 }
 
 // replaceViews points the views at the tables. A view that keeps its columns is
-// replaced, so that what depends on it stays; others are made anew.
+// replaced, so that what depends on it stays; others are made anew. They have the
+// rights of whoever reads them, so that the tables' policies hold.
 func (t *tables) replaceViews(ctx context.Context, tx pgx.Tx, old, names []string) error {
 	for _, name := range old {
 		was, err := columns(ctx, tx, "annals_read", name)
@@ -130,10 +132,14 @@ func (t *tables) replaceViews(ctx context.Context, tx pgx.Tx, old, names []strin
 		}
 	}
 	for _, name := range names {
-		_, err := tx.Exec(ctx, fmt.Sprintf("create or replace view %s as select * from %s",
-			pgx.Identifier{"annals_read", name}.Sanitize(), pgx.Identifier{t.schema, name}.Sanitize()))
-		if err != nil {
-			return err
+		view := pgx.Identifier{"annals_read", name}.Sanitize()
+		for _, sql := range []string{
+			"create or replace view " + view + " with (security_invoker = true) as select * from " + pgx.Identifier{t.schema, name}.Sanitize(),
+			"grant select on " + view + " to " + postgres.Reader,
+		} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/domain/apikey"
 	"annals/domain/client"
 	"annals/domain/employee"
+	"annals/domain/role"
 )
 
 // altered is an expression that differs from a value of the type by little.
@@ -24,6 +27,7 @@ var altered = map[string]string{
 	"integer":                  `%[1]s + 1`,
 	"timestamp with time zone": `%[1]s + interval '1 microsecond'`,
 	"jsonb":                    `%[1]s || '[1.0]'`,
+	"uuid[]":                   `%[1]s || array['00000000-0000-0000-0000-000000000000'::uuid]`,
 }
 
 // Whatever is changed in any column of any table, down to a byte, is found and named.
@@ -37,6 +41,9 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			id := w.client(c, n)
 			w.append(domain.Client, id, client.Deactivated{Reason: "test"})
 		}
+		definition := role.Definition{Name: "Reviewer", Permissions: []domain.Grant{{Permission: domain.ClientsView, Reach: domain.OnDesks}}}
+		w.append(domain.Role, uuid.New(), role.Created{Definition: definition})
+		w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, Permissions: definition.Permissions, ExpiresAt: &w.clock})
 	}
 	w.caughtUp(r)
 	stop()
@@ -149,11 +156,11 @@ func TestVerifyFindsAnotherShape(t *testing.T) {
 	w.company()
 	w.caughtUp(r)
 	stop()
-	w.exec(`alter table organisation_v1.employees add column nickname text`)
+	w.exec(`alter table ` + organisation.Schema() + `.employees add column nickname text`)
 	if _, err := Verify(t.Context(), w.cfg, "organisation"); !errors.Is(err, errShape) {
 		t.Errorf("verify: %v", err)
 	}
-	w.exec(`drop table organisation_v1.employees cascade`)
+	w.exec(`drop table ` + organisation.Schema() + `.employees cascade`)
 	if _, err := Verify(t.Context(), w.cfg, "organisation"); !errors.Is(err, errShape) {
 		t.Errorf("verify: %v", err)
 	}
