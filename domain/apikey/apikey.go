@@ -156,6 +156,9 @@ func (c Create) decide(w domain.World, m domain.Meta) ([]Event, error) {
 		if g.Reach == domain.Own {
 			f.Add(domain.Fault(domain.At("permissions", i)+".reach", "own", "a key manages no clients: give it desk, project or all"))
 		}
+		if g.Reach == domain.Everywhere && len(c.Projects)+len(c.Desks) > 0 {
+			f.Add(domain.Fault(domain.At("permissions", i)+".reach", "all", "is more than the projects and desks that the key is for: give it desk or project"))
+		}
 		everywhere = everywhere && m.By.Rights[g.Permission] == domain.Everywhere
 	}
 	f.Add(e.checkScope(w, m.By.Scope, everywhere))
@@ -163,6 +166,9 @@ func (c Create) decide(w domain.World, m domain.Meta) ([]Event, error) {
 		e.ExpiresAt = new(c.ExpiresAt.UTC().Truncate(time.Second))
 		if !e.ExpiresAt.After(m.At) {
 			f.Add(domain.Fault("expires_at", "past", "has to be in the future"))
+		}
+		if e.ExpiresAt.Year() > 9999 { // in UTC, which RFC 3339 cannot write
+			f.Add(domain.Fault("expires_at", "late", "has to be before the year 10000"))
 		}
 	}
 	if err := f.Err(); err != nil {
