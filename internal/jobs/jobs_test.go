@@ -333,10 +333,10 @@ func TestStopLetsAJobEndAndCutsOffWhatDoesNot(t *testing.T) {
 // this makes of one that still runs: it is the slow process, too.
 func TestWhatADeadProcessHeldIsTakenOver(t *testing.T) {
 	s := newSite(t)
-	began, end := make(chan struct{}, 1), make(chan error, 1)
-	slow := s.open(Kind[note]{Work: func(ctx context.Context, job *Job[note]) error {
+	began, overtaken, end := make(chan struct{}, 1), make(chan struct{}), make(chan error, 1)
+	slow := s.open(Kind[note]{Workers: 1, Work: func(ctx context.Context, job *Job[note]) error {
 		began <- struct{}{}
-		s.await("the other", func() bool { return s.count(`select count(*) from seen`) == 1 })
+		<-overtaken
 		err := s.see(ctx, job)
 		end <- err
 		return err
@@ -347,6 +347,8 @@ func TestWhatADeadProcessHeldIsTakenOver(t *testing.T) {
 	s.exec(`update annals_jobs.river_job set attempted_at = now() - interval '2 minutes'`)
 	s.exec(`delete from annals_jobs.river_leader`) // the dead lead no longer; a new leader looks at once
 	s.run(s.open(Kind[note]{Work: s.see, Retry: func(int) time.Duration { return time.Millisecond }}))
+	s.await("the other", func() bool { return s.count(`select count(*) from seen`) == 1 })
+	close(overtaken)
 	if err := <-end; !errors.Is(err, ErrOvertaken) {
 		t.Error("the slow process completed what was no longer its:", err)
 	}

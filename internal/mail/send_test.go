@@ -1,0 +1,260 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/mail"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+func TestAMessageArrivesAsItWasWritten(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr, From: "Ännals, Größe <annals@bücher.example>"})
+	m, _ := o.run()
+	msg := Message{
+		To: "zoë.müller@bücher.example", ToName: "Zoë \"Z\" Müller, Dr.", Subject: "Schön, daß Sie da sind – 🎉 " + strings.Repeat("lang ", 20),
+		Text: "Grüße\r\n.\r\n..\nFrom here on\n" + strings.Repeat("x", 2000) + "\n\nEnde", HTML: "<p>Grüße 🎉</p>\n.\n",
+	}
+	e := o.became(m, o.send(m, msg), Sent)
+	got := post.all()
+	if len(got) != 1 || e.Attempts != 1 || e.Ended == nil || e.LastError != "" {
+		t.Fatalf("%d, %+v", len(got), e)
+	}
+	if got[0].to != "zoë.müller@xn--bcher-kva.example" {
+		t.Error(got[0].to)
+	}
+	read, err := mail.ReadMessage(strings.NewReader(got[0].raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := read.Header
+	from, err1 := mail.ParseAddress(h.Get("From"))
+	to, err2 := mail.ParseAddress(h.Get("To"))
+	subject, err3 := new(mime.WordDecoder).DecodeHeader(h.Get("Subject"))
+	date, err4 := h.Date()
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		t.Fatal(err1, err2, err3, err4)
+	}
+	if from.Name != "Ännals, Größe" || from.Address != "annals@xn--bcher-kva.example" || to.Name != msg.ToName || strings.TrimSpace(subject) != strings.TrimSpace(msg.Subject) {
+		t.Errorf("%v %v %q", from, to, subject)
+	}
+	if d := time.Since(date); d < -time.Minute || d > time.Minute {
+		t.Error(date)
+	}
+	if h.Get("Message-Id") != "<"+e.ID.String()+"@xn--bcher-kva.example>" || h.Get("Auto-Submitted") != "auto-generated" || h.Get("User-Agent") != "" {
+		t.Error(h)
+	}
+	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := multipart.NewReader(read.Body, params["boundary"])
+	for _, want := range []string{strings.ReplaceAll(msg.Text, "\r\n", "\n"), msg.HTML} {
+		part, err := parts.NextRawPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(quotedprintable.NewReader(part))
+		if got := strings.ReplaceAll(string(body), "\r\n", "\n"); err != nil || got != want || !strings.Contains(part.Header.Get("Content-Type"), "UTF-8") {
+			t.Errorf("%q instead of %q, %v", got, want, err)
+		}
+	}
+}
+
+func TestWhatIsRolledBackIsNotSent(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, _ := o.run()
+	tx, err := o.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Send(t.Context(), tx, Message{To: "never@example.com", Subject: "No", Text: "No"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.became(m, o.send(m, Message{To: "a@example.com"}), Sent)
+	if got := post.all(); len(got) != 1 || got[0].to != "a@example.com" {
+		t.Error(got)
+	}
+}
+
+// The mail server is down at first, then does everything that one can do to a
+// message, while the process that sends is stopped and started again.
+func TestEveryMessageEnds(t *testing.T) {
+	post := newPostOffice(t, nil).reserve()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, stop := o.run()
+	want := map[uuid.UUID]string{} // the reason that it failed, or none
+	for i := range 4 {
+		for mood, reason := range map[string]string{
+			"fine": "", busyAtRcpt + ".2": "", busyAtEnd + ".1": "", cut + ".2": "", cutAfter + ".1": "", hang + ".1": "",
+			noSuchUser: "RCPT: 550 5.1.1 no such user", spam: "end of DATA: 554 5.7.1 looks like spam",
+		} {
+			want[o.send(m, Message{To: fmt.Sprintf("%s@d%d.example", mood, i)})] = reason
+		}
+	}
+	o.await("an attempt in vain", func() bool {
+		all, err := m.Messages(context.Background(), Filter{State: Queued})
+		return err == nil && len(all) == len(want) && strings.Contains(all[0].LastError, "connection refused")
+	})
+	post.open()
+	for _, arrivals := range []int{1, 5, 10} {
+		o.await("arrivals", func() bool { return len(post.all()) >= arrivals })
+		stop()
+		m, stop = o.run()
+	}
+	o.await("the end of all", func() bool {
+		all, err := m.Messages(context.Background(), Filter{State: Queued})
+		return err == nil && len(all) == 0
+	})
+	arrived := map[string]int{} // by Message-ID
+	for _, a := range post.all() {
+		arrived[strings.Trim(a.id, "<>")]++
+	}
+	for id, reason := range want {
+		e := o.get(m, id)
+		switch n := arrived[e.MessageID]; {
+		case reason != "":
+			if e.State != Failed || !strings.HasPrefix(e.LastError, reason) || n != 0 || e.Ended == nil {
+				t.Errorf("%s: %s %q, arrived %d times", e.To, e.State, e.LastError, n)
+			}
+		case e.State != Sent || e.LastError != "":
+			t.Errorf("%s: %s %q", e.To, e.State, e.LastError)
+		case strings.HasPrefix(e.To, cutAfter) && n != 2, !strings.HasPrefix(e.To, cutAfter) && n != 1:
+			t.Errorf("%s: arrived %d times", e.To, n)
+		}
+	}
+	o.nowhere("A text.\n in the log")
+	if strings.Contains(o.journal.String(), ".example") {
+		t.Error("an address is in the log")
+	}
+}
+
+// TestHelper is not a test: TestAKilledSenderSendsAgain runs it in a process of its own.
+func TestHelper(t *testing.T) {
+	if os.Getenv("MAIL_HELPER_DATABASE") == "" {
+		return
+	}
+	t.Setenv("ANNALS_TEST_DATABASE", os.Getenv("MAIL_HELPER_DATABASE"))
+	helper(t, os.Getenv("MAIL_HELPER_DATABASE"), os.Getenv("MAIL_HELPER_SMTP"))
+}
+
+func TestAKilledSenderSendsAgain(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, _ := o.open()
+	id := o.send(m, Message{To: hang + ".1@example.com"})
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestHelper$")
+	cmd.Env = append(os.Environ(), "MAIL_HELPER_DATABASE="+o.url, "MAIL_HELPER_SMTP="+o.cfg.SMTP)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-post.hung: // the server has the letter, and has said nothing yet
+	case <-time.After(20 * time.Second):
+		t.Error("it never sent")
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if t.Failed() {
+		t.Fatal(out.String())
+	}
+	if e := o.get(m, id); e.State != Queued || e.Attempts != 1 {
+		t.Fatalf("%+v", e)
+	}
+	// Time passes.
+	o.exec(`update annals_jobs.river_job set attempted_at = now() - interval '10 minutes' where state = 'running'`)
+	o.exec(`delete from annals_jobs.river_leader`)
+	m, _ = o.run()
+	if e := o.became(m, id, Sent); e.Attempts != 2 || len(post.all()) != 1 {
+		t.Errorf("%+v, arrived %d times", e, len(post.all()))
+	}
+}
+
+func TestItWaitsUntilTheMessageExpires(t *testing.T) {
+	post := newPostOffice(t, nil).reserve()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, _ := o.run()
+	id := o.send(m, Message{To: "a@example.com", Expires: time.Now().Add(500 * time.Millisecond)})
+	e := o.became(m, id, Failed)
+	if !strings.HasPrefix(e.LastError, "expired; the last attempt: connect: ") || e.Attempts < 2 || e.Next != nil {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestAServerThatHangsIsLeft(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, _ := o.run()
+	m.server.read = 50 * time.Millisecond
+	id := o.send(m, Message{To: hang + "@example.com", Expires: time.Now().Add(time.Second)})
+	if e := o.became(m, id, Failed); !strings.HasSuffix(e.LastError, "the server took too long") {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestALostJobIsQueuedAgainAndTheOldIsForgotten(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, _ := o.open()
+	lost, old := o.send(m, Message{To: "a@example.com"}), o.send(m, Message{To: "b@example.com"})
+	o.exec(`delete from annals_jobs.river_job`)
+	o.exec(`update annals_mail.messages set created_at = now() - interval '1 hour' where id = $1`, lost)
+	o.exec(`update annals_mail.messages set created_at = now() - interval '31 days', state = 'failed' where id = $1`, old)
+	m, _ = o.run()
+	o.became(m, lost, Sent)
+	if _, _, _, err := m.Message(t.Context(), old); err != ErrUnknown { //nolint:errorlint // it is that one
+		t.Error(err)
+	}
+}
+
+func TestRefusedMessages(t *testing.T) {
+	o := newOffice(t, Config{})
+	m, _ := o.open()
+	good := Message{To: "a@example.com", ToName: "A", Subject: "S", Text: "T"}
+	for want, change := range map[string]func(*Message){
+		"to":         func(m *Message) { m.To = "a@example.com\r\nBcc: b@example.com" },
+		"to ":        func(m *Message) { m.To = "" },
+		"to_name":    func(m *Message) { m.ToName = "A\r\nBcc: b@example.com" },
+		"to_name ":   func(m *Message) { m.ToName = strings.Repeat("n", 201) },
+		"subject":    func(m *Message) { m.Subject = "S\nBcc: b@example.com" },
+		"subject ":   func(m *Message) { m.Subject = "S\rBcc: b@example.com" },
+		"subject  ":  func(m *Message) { m.Subject = "" },
+		"subject   ": func(m *Message) { m.Subject = "\xff" },
+		"text":       func(m *Message) { m.Text = "" },
+		"text ":      func(m *Message) { m.Text = "a\x00b" },
+		"text  ":     func(m *Message) { m.Text = strings.Repeat("ä", 200<<10) },
+		"html":       func(m *Message) { m.HTML = strings.Repeat("x", 256<<10+1) },
+		"expires":    func(m *Message) { m.Expires = time.Now().Add(-time.Second) },
+		"expires ":   func(m *Message) { m.Secret = true },
+	} {
+		msg := good
+		change(&msg)
+		err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error { _, err := m.Send(t.Context(), tx, msg); return err })
+		if err == nil || !strings.HasPrefix(err.Error(), strings.TrimSpace(want)+": ") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	o.send(m, good)
+}
