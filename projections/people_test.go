@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +60,7 @@ func pick[V any](t *rapid.T, m map[uuid.UUID]V) uuid.UUID {
 func drawGrants(t *rapid.T) []domain.Grant {
 	var grants []domain.Grant
 	for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(domain.Permissions), 0, 4, rapid.ID).Draw(t, "permissions") {
-		grants = append(grants, domain.Grant{Permission: p, Reach: domain.Reach(rapid.IntRange(1, 4).Draw(t, "reach"))}) //nolint:gosec // there are four
+		grants = append(grants, domain.Grant{Permission: p, Reach: domain.Reach(rapid.IntRange(1, 4).Draw(t, "reach"))})
 	}
 	return domain.RightsOf(grants...).Grants()
 }
@@ -67,7 +68,9 @@ func drawGrants(t *rapid.T) []domain.Grant {
 // event appends one, anything that may happen to people.
 func (p *people) event(t *rapid.T) {
 	word := rapid.SampledFrom(words)
-	identity := func() employee.Identity { return employee.Identity{Name: word.Draw(t, "name"), Email: word.Draw(t, "email")} }
+	identity := func() employee.Identity {
+		return employee.Identity{Name: word.Draw(t, "name"), Email: word.Draw(t, "email")}
+	}
 	refs := func() []string {
 		all := []string{role.Agent, role.DeskManager, role.Admin, role.Auditor}
 		for id := range p.roles {
@@ -369,18 +372,14 @@ func TestPolicies(t *testing.T) {
 	}
 	me := func(name string, more map[string]string) map[string]string {
 		m := map[string]string{"actor": ids[name].String(), "me": ids[name].String()}
-		for k, v := range more {
-			m[k] = v
-		}
+		maps.Copy(m, more)
 		return m
 	}
 	everybody := "ann ben cid dot eve key"
 	at := map[string]string{"projects": north.String(), "desks": desks["n1"].String()}
 	with := func(k, v string) map[string]string {
 		m := map[string]string{k: v}
-		for k, v := range at {
-			m[k] = v
-		}
+		maps.Copy(m, at)
 		return m
 	}
 	for name, c := range map[string]struct {
@@ -395,7 +394,6 @@ func TestPolicies(t *testing.T) {
 		"desk":        {me("ann", with("employees", "desk")), []string{"north", "n1 n2", "ann dot", "ann ben dot", "ann ben dot", everybody, "own", "key", "0", "0"}},
 		"project":     {me("ben", with("employees", "project")), []string{"north", "n1 n2", "ann ben dot", "ann ben dot", "ann ben dot", everybody, "own", "", "0", "0"}},
 		"all":         {me("eve", map[string]string{"employees": "all", "all": "on"}), []string{"north south", "n1 n2 s1", "ann ben cid dot eve", "ann ben cid dot", "ann ben cid dot", everybody, "own", "", "0", "0"}},
-		"all, projct": {me("ann", with("employees", "project")), []string{"north", "n1 n2", "ann ben dot", "ann ben dot", "ann ben dot", everybody, "own", "key", "0", "0"}},
 		"far clients": {me("eve", map[string]string{"employees": "project", "all": "on"}), []string{"north south", "n1 n2 s1", "eve", "ann ben cid dot", "ann ben cid dot", everybody, "own", "", "0", "0"}},
 		"settings":    {me("eve", map[string]string{"settings": "all"}), []string{"", "", "eve", "", "", everybody, "own", "key", "0", "0"}},
 		"audit":       {me("eve", map[string]string{"audit": "all"}), []string{"", "", "eve", "", "", everybody, "own", "key", "10", "7"}},

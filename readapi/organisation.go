@@ -30,7 +30,7 @@ var projectSource = source{
 
 func visibleProjects(ctx context.Context) *query {
 	q := &query{}
-	q.and(access.Projects(access.From(ctx).Actor.Scope, "p.id", q.bind))
+	q.and(access.Projects(access.Authority(ctx), "p.id", q.bind))
 	return q
 }
 
@@ -81,7 +81,7 @@ var deskSource = source{
 
 func visibleDesks(ctx context.Context) *query {
 	q := &query{}
-	q.and(access.Projects(access.From(ctx).Actor.Scope, "d.project_id", q.bind))
+	q.and(access.Projects(access.Authority(ctx), "d.project_id", q.bind))
 	return q
 }
 
@@ -100,76 +100,4 @@ func (a *API) desks(ctx context.Context, r *desksRequest) (*list[deskItem], erro
 
 func (a *API) desk(ctx context.Context, in *byID) (*one[deskItem], error) {
 	return fetchOne(ctx, a, deskSource, visibleDesks(ctx), *in, "desk", deskRow.item)
-}
-
-type employeeItem struct {
-	keyset    `json:"-"`
-	ID        uuid.UUID   `json:"id" format:"uuid"`
-	Name      string      `json:"name"`
-	Email     string      `json:"email"`
-	Roles     []string    `json:"roles"`
-	Projects  []uuid.UUID `json:"projects"`
-	Desks     []uuid.UUID `json:"desks"`
-	CreatedAt time.Time   `json:"created_at"`
-	UpdatedAt time.Time   `json:"updated_at"`
-	Revision  int64       `json:"revision"`
-}
-
-func (e employeeItem) at() int64 { return e.Revision }
-
-var employeeSource = source{
-	columns: `e.id, e.name, e.email, e.roles, e.created_at, e.updated_at, e.revision,
-		array(select project_id from annals_read.employee_projects ep where ep.employee_id = e.id order by 1) as projects,
-		array(select desk_id from annals_read.employee_desks ed where ed.employee_id = e.id order by 1) as desks`,
-	from:    "annals_read.employees e",
-	id:      "e.id",
-	natural: "name",
-	sorts:   map[string]column{"name": textColumn("e.name"), "email": textColumn("e.email"), "created_at": {"e.created_at", "timestamptz"}},
-}
-
-// visibleEmployees are oneself and the colleagues in one's projects.
-func visibleEmployees(ctx context.Context) *query {
-	q := &query{}
-	actor := access.From(ctx).Actor
-	q.and("(e.id = " + q.bind(actor.ID) + " or " + colleagues(actor, q) + ")")
-	return q
-}
-
-func colleagues(actor *access.Actor, q *query) string {
-	if actor.Scope.All {
-		return "true"
-	}
-	return "exists (select from annals_read.employee_projects v where v.employee_id = e.id and " + access.Projects(actor.Scope, "v.project_id", q.bind) + ")"
-}
-
-type employeesRequest struct {
-	Page
-	Project []string `query:"project,explode" doc:"Those assigned to any of these projects" maxItems:"100"`
-	Desk    []string `query:"desk,explode" doc:"Those assigned to any of these desks" maxItems:"100"`
-}
-
-func (a *API) employees(ctx context.Context, r *employeesRequest) (*list[employeeItem], error) {
-	q := visibleEmployees(ctx)
-	for _, by := range []struct {
-		field, sql string
-		ids        []string
-	}{
-		{"project", "exists (select from annals_read.employee_projects f where f.employee_id = e.id and ", r.Project},
-		{"desk", "exists (select from annals_read.employee_desks f where f.employee_id = e.id and ", r.Desk},
-	} {
-		if len(by.ids) == 0 {
-			continue
-		}
-		inner := &query{args: q.args}
-		if err := in(inner, by.field, "f."+by.field+"_id", by.ids); err != nil {
-			return nil, err
-		}
-		q.args = inner.args
-		q.and(by.sql + inner.where[0] + ")")
-	}
-	return fetch(ctx, a, employeeSource, q, r.Page, same[employeeItem])
-}
-
-func (a *API) employee(ctx context.Context, in *byID) (*one[employeeItem], error) {
-	return fetchOne(ctx, a, employeeSource, visibleEmployees(ctx), *in, "employee", same[employeeItem])
 }
