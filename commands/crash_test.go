@@ -54,7 +54,7 @@ func TestCrash(t *testing.T) {
 	meta := func() domain.Meta {
 		return domain.Meta{
 			Actor: uuid.MustParse(a.ID), Command: uuid.New(), Correlation: uuid.New(), Causation: uuid.New(),
-			At: time.Now().UTC().Truncate(time.Microsecond), Scope: domain.Everything, Request: []byte("what was asked"),
+			At: time.Now().UTC().Truncate(time.Microsecond), By: domain.Root, Request: []byte("what was asked"),
 		}
 	}
 	do := map[string]func(*commands.API, uuid.UUID, domain.Meta) (commands.Outcome, error){

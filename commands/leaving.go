@@ -12,28 +12,22 @@ import (
 	"annals/internal/eventlog"
 )
 
-// Managed is a client that somebody manages, and where it belongs.
-type Managed struct {
-	ID domain.ID
-	domain.Place
-}
-
 // Directory answers what no aggregate knows alone, from the read models, whoever
 // asks: everything up to the position after.
 type Directory interface {
 	// Managed are the clients that an employee manages, at most limit.
-	Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]Managed, error)
+	Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]domain.Placed, error)
 	// Holders are the employees who hold a role, at most 100, and how many they are.
 	Holders(ctx context.Context, role domain.ID, after eventlog.Position) ([]domain.ID, int, error)
 	// Keys are the API keys of an employee that are not revoked.
-	Keys(ctx context.Context, owner domain.ID) ([]domain.ID, error)
+	Keys(ctx context.Context, owner domain.ID, after eventlog.Position) ([]domain.ID, error)
 }
 
 // mostAtOnce bounds how many clients change hands in one request.
 const mostAtOnce = 10_000
 
 // managed are the clients that an employee manages outside of what stays theirs.
-func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain.Place) bool) ([]Managed, error) {
+func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain.Place) bool) ([]domain.Placed, error) {
 	head, err := a.Store.log.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -45,7 +39,7 @@ func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain
 	if len(all) > mostAtOnce {
 		return nil, domain.Errorf(domain.Conflict, "employee.manages_too_many", "the employee manages more than %d clients: assign some of them to somebody else first", mostAtOnce)
 	}
-	var out []Managed
+	var out []domain.Placed
 	for _, c := range all {
 		if !stays(c.Place) {
 			out = append(out, c)
@@ -54,7 +48,7 @@ func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain
 	return out, nil
 }
 
-func clientIDs(clients []Managed) []domain.ID {
+func clientIDs(clients []domain.Placed) []domain.ID {
 	ids := make([]domain.ID, len(clients))
 	for i, c := range clients {
 		ids[i] = c.ID
@@ -63,7 +57,7 @@ func clientIDs(clients []Managed) []domain.ID {
 }
 
 // inTheWay refuses to leave clients behind.
-func inTheWay(clients []Managed) error {
+func inTheWay(clients []domain.Placed) error {
 	e := domain.Errorf(domain.Conflict, "employee.manages_clients",
 		"the employee manages %d clients there: assign them to somebody else, or name who takes them over in reassign_to", len(clients))
 	e.Items = clientIDs(clients[:min(len(clients), 100)])
@@ -71,7 +65,7 @@ func inTheWay(clients []Managed) error {
 }
 
 // checkHeir refuses who cannot be the manager of all the clients.
-func (a *API) checkHeir(ctx context.Context, from domain.ID, clients []Managed, heir domain.ID) error {
+func (a *API) checkHeir(ctx context.Context, from domain.ID, clients []domain.Placed, heir domain.ID) error {
 	s, err := a.employee(ctx, heir)
 	if err != nil {
 		return err
@@ -98,7 +92,7 @@ func (a *API) checkHeir(ctx context.Context, from domain.ID, clients []Managed, 
 
 // handOver gives the clients to another manager, or to none. Cut off, it goes on where
 // it was when the command is sent again.
-func (a *API) handOver(ctx context.Context, to addressed, clients []Managed, heir domain.ID) error {
+func (a *API) handOver(ctx context.Context, to addressed, clients []domain.Placed, heir domain.ID) error {
 	if len(clients) == 0 {
 		return nil
 	}

@@ -15,14 +15,11 @@ import (
 	"annals/internal/access"
 	"annals/internal/auth"
 	"annals/internal/httpapi"
+	"annals/internal/mail"
 )
 
-// Mail sends messages to employees.
-type Mail interface {
-	// Post keeps a message and sends it when it can; what it says is forgotten once it was
-	// sent, or has expired.
-	Post(ctx context.Context, to, subject, text string, expires time.Time) error
-}
+// Mail keeps a message, and sends it when it can.
+type Mail func(context.Context, mail.Message) error
 
 // passwords is changing one's password, and setting a new one by a mailed link.
 func (a *API) passwords(api *httpapi.API) {
@@ -87,9 +84,11 @@ func (a *API) mailReset(ctx context.Context, email string) error {
 	}
 	// Behind the # the token reaches no server's log.
 	link := a.Public + "/reset-password#token=" + url.QueryEscape(r.Token)
-	return a.Mail.Post(ctx, s.Email, "Set a new password for Annals", fmt.Sprintf(
-		"Hello %s,\n\nsomebody, perhaps you, asked for a new password for Annals. This link sets one, once, until %s:\n\n%s\n\nIf it was not you, do nothing.\n",
-		s.Name, r.Expires.UTC().Format("15:04 on 2 January 2006 MST"), link), r.Expires)
+	return a.Mail(ctx, mail.Message{
+		To: s.Email, ToName: s.Name, Subject: "Set a new password for Annals", Expires: r.Expires, Secret: true,
+		Text: fmt.Sprintf("Hello %s,\n\nsomebody, perhaps you, asked for a new password for Annals. This link sets one, once, until %s:\n\n%s\n\nIf it was not you, do nothing.\n",
+			s.Name, r.Expires.UTC().Format("15:04 on 2 January 2006 MST"), link),
+	})
 }
 
 // mostInBackground bounds what is under way without anybody waiting for it.

@@ -229,7 +229,7 @@ func (a *API) deactivateEmployee(api *httpapi.API, r route) {
 
 // DeactivateEmployee ends an employee's access, and then has their clients taken over
 // where somebody is named for it. It returns the clients that they still manage.
-func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (Outcome, []Managed, error) {
+func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (Outcome, []domain.Placed, error) {
 	command := employee.Command(c)
 	if err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Set {
 		behind, err := a.managed(ctx, to.id, nobodys)
@@ -259,7 +259,11 @@ func nobodys(domain.Place) bool { return false }
 // endAccess removes what somebody signs in with but their password. That they cannot,
 // follows from their being deactivated, whether we get here or not.
 func (a *API) endAccess(ctx context.Context, to addressed) error {
-	keys, err := a.Directory.Keys(ctx, to.id)
+	head, err := a.Store.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := a.Directory.Keys(ctx, to.id, head)
 	if err != nil {
 		return err
 	}

@@ -37,11 +37,11 @@ func TestSessions(t *testing.T) {
 		}
 	}
 	expires, err := time.Parse(time.RFC3339, r.Text("expires_at"))
-	if left := expires.Sub(s.Clock.Now()); err != nil || left > auth.Lifetime || left < auth.Lifetime-time.Minute {
+	if left := expires.Sub(s.Clock.Now()); err != nil || left > auth.AbsoluteLifetime || left < auth.AbsoluteLifetime-time.Minute {
 		t.Errorf("expires_at %s: %v", r.Text("expires_at"), err)
 	}
 	mine := &apitest.User{System: s, Token: r.Text("token")}
-	if who := mine.Get(t, "/api/v1/session").Want(t, 200); who.Text("id") != e.ID || who.At("token") != nil {
+	if who := mine.Get(t, "/api/v1/me").Want(t, 200); who.Text("id") != e.ID || who.At("token") != nil {
 		t.Errorf("who am I: %s", who.Body)
 	}
 	// The token is nowhere but here: the database has its digest.
@@ -54,13 +54,13 @@ func TestSessions(t *testing.T) {
 	}
 	// Signing out ends this session, here and in other processes, and no other one.
 	other := mine.At(s.Again(t))
-	other.Get(t, "/api/v1/session").Want(t, 200)
+	other.Get(t, "/api/v1/me").Want(t, 200)
 	if r := mine.Do(t, "DELETE", "/api/v1/session", nil); r.Status != 204 || len(r.Body) > 0 {
 		t.Errorf("sign out: %d %s", r.Status, r.Body)
 	}
-	mine.Get(t, "/api/v1/session").Problem(t, 401, "token")
-	other.Get(t, "/api/v1/session").Problem(t, 401, "token")
-	e.Get(t, "/api/v1/session").Want(t, 200)
+	mine.Get(t, "/api/v1/me").Problem(t, 401, "token")
+	other.Get(t, "/api/v1/me").Problem(t, 401, "token")
+	e.Get(t, "/api/v1/me").Want(t, 200)
 }
 
 func TestSignInTellsNothing(t *testing.T) {

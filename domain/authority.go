@@ -173,7 +173,9 @@ func (s Scope) Within(others Scope) Scope {
 }
 
 // Holds says whether all of others is assigned here as well.
-func (s Scope) Holds(others Scope) bool { return holds(s.Projects, others.Projects) && holds(s.Desks, others.Desks) }
+func (s Scope) Holds(others Scope) bool {
+	return holds(s.Projects, others.Projects) && holds(s.Desks, others.Desks)
+}
 
 func holds(all, some map[ID]bool) bool {
 	for id := range some {
@@ -187,6 +189,12 @@ func holds(all, some map[ID]bool) bool {
 // Place is where a client belongs: to a project, a desk and a manager, the latter two
 // the zero ID for none.
 type Place struct{ Project, Desk, Manager ID }
+
+// Placed is a client, and where it belongs.
+type Placed struct {
+	ID ID
+	Place
+}
 
 // Authority is who acts, what they may do, and where. The zero Authority may
 // nothing.

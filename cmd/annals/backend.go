@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"annals/eventschema"
 	"annals/internal/esnode"
 	"annals/internal/eventlog"
 	"annals/internal/masterkey"
@@ -26,6 +27,7 @@ type backend struct {
 	config
 	database   string // URL
 	pool       *pgxpool.Pool
+	master     eventschema.Master
 	eventStore string // connection string
 	log        *eventlog.Log
 	node       *esnode.Node     // nil unless it runs in this process
@@ -51,6 +53,7 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	if err != nil {
 		return nil, err
 	}
+	b.master = master
 	if err := b.startPostgres(ctx, logger, serving); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"annals/commands"
 	"annals/domain"
 	"annals/domain/employee"
+	"annals/domain/role"
 	"annals/internal/auth"
 	"annals/internal/version"
 )
@@ -22,7 +23,7 @@ func systemCommand(name string) domain.Meta {
 	id := uuid.NewSHA1(domain.System, []byte(name))
 	return domain.Meta{
 		Actor: domain.System, Command: id, Correlation: id, Causation: id,
-		At: now().UTC().Truncate(time.Microsecond), App: version.String(), Scope: domain.Everything,
+		At: now().UTC().Truncate(time.Microsecond), App: version.String(), By: domain.Root,
 	}
 }
 
@@ -31,7 +32,8 @@ func systemID(name string) domain.ID { return uuid.NewSHA1(domain.System, []byte
 // firstAdministrator makes sure that somebody can sign in. A generated password
 // is printed before it is set: a crash in between prints another one at the next
 // start, and never leaves one that nobody has seen.
-func (s *server) firstAdministrator(ctx context.Context, credentials *auth.Store, out io.Writer) error {
+func (s *server) firstAdministrator(ctx context.Context, out io.Writer) error {
+	credentials := s.commands.Credentials
 	id := systemID("administrator")
 	if claimed, err := credentials.Claimed(ctx, id); err != nil {
 		return err
@@ -51,7 +53,7 @@ func (s *server) firstAdministrator(ctx context.Context, credentials *auth.Store
 		}
 	}
 	_, err := commands.Handle(ctx, s.commands.Store, employee.Aggregate, id,
-		employee.Command(employee.Register{Name: "Administrator", Email: s.adminEmail, Roles: []string{employee.Admin}}),
+		employee.Command(employee.Register{Name: "Administrator", Email: s.adminEmail, Roles: &[]string{role.Admin}}),
 		systemCommand("administrator"), commands.AnyRevision)
 	if err != nil {
 		return fmt.Errorf("first administrator: %w", err)

@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/joho/godotenv"
 	"github.com/spf13/cobra"
 
 	"annals/internal/esnode"
+	"annals/internal/httpapi"
 	"annals/internal/masterkey"
 )
 
@@ -32,6 +36,15 @@ type config struct {
 	adminEmail       string
 	adminPassword    string
 	roles            string
+	public           string
+	smtp             string
+	mailFrom         string
+	oidcIssuer       string
+	oidcClient       string
+	oidcSecret       string
+	origins          string
+	proxies          string
+	rate             string
 }
 
 type setting struct {
@@ -52,7 +65,16 @@ var settings = []setting{
 	{"ANNALS_MASTER_KEY", "", "", "64 hexadecimal digits; empty: generated once into the data directory", func(c *config) *string { return &c.masterKey }},
 	{"ANNALS_ADMIN_EMAIL", "admin-email", "admin@annals.localhost", "the first administrator's address", func(c *config) *string { return &c.adminEmail }},
 	{"ANNALS_ADMIN_PASSWORD", "", "", "the first administrator's password; empty: generated and printed once", func(c *config) *string { return &c.adminPassword }},
-	{"ANNALS_ROLES", "roles", "api,projector", "what this process does", func(c *config) *string { return &c.roles }},
+	{"ANNALS_PUBLIC_URL", "public-url", "", "the URL that people reach it at, for links in mails and for OpenID Connect; empty: http:// and the address that it listens on", func(c *config) *string { return &c.public }},
+	{"ANNALS_SMTP", "", "", "smtp:// or smtps:// URL of the mail server; empty: messages are kept, not sent", func(c *config) *string { return &c.smtp }},
+	{"ANNALS_MAIL_FROM", "mail-from", "annals@annals.localhost", "the address that mails come from", func(c *config) *string { return &c.mailFrom }},
+	{"ANNALS_OIDC_ISSUER", "oidc-issuer", "", "URL of an OpenID Connect provider that people can sign in by; empty: none", func(c *config) *string { return &c.oidcIssuer }},
+	{"ANNALS_OIDC_CLIENT_ID", "oidc-client-id", "", "what Annals is called there", func(c *config) *string { return &c.oidcClient }},
+	{"ANNALS_OIDC_CLIENT_SECRET", "", "", "its secret there", func(c *config) *string { return &c.oidcSecret }},
+	{"ANNALS_ORIGINS", "origins", "", "other origins whose pages may use the API with a session's cookie, separated by commas, as in https://crm.example.com", func(c *config) *string { return &c.origins }},
+	{"ANNALS_TRUSTED_PROXIES", "trusted-proxies", "", "networks of the proxies in front, whose X-Forwarded-For and -Proto count, separated by commas, as in 10.0.0.0/8", func(c *config) *string { return &c.proxies }},
+	{"ANNALS_RATE_LIMIT", "rate-limit", "2000", "requests a second that an employee or API key may send, and twice as many an address; 0: no limit", func(c *config) *string { return &c.rate }},
+	{"ANNALS_ROLES", "roles", "api,projector,worker", "what this process does", func(c *config) *string { return &c.roles }},
 }
 
 // configFlags adds the settings to a command. The result reads them once the
@@ -131,10 +153,11 @@ func (c *config) check() error {
 		}
 	}
 	for role := range strings.SplitSeq(c.roles, ",") {
-		if role != "api" && role != "projector" {
-			fault("ANNALS_ROLES", "%q is none of api, projector", role)
+		if role != "api" && role != "projector" && role != "worker" {
+			fault("ANNALS_ROLES", "%q is none of api, projector, worker", role)
 		}
 	}
+	all = append(all, c.checkOutside()...)
 	if c.masterKey != "" {
 		if _, err := masterkey.Load("", c.masterKey); err != nil {
 			fault("ANNALS_MASTER_KEY", "does not hold 64 hexadecimal digits") // and not quoted: it is a secret
@@ -155,6 +178,69 @@ func (c *config) check() error {
 		return exit{exitUsage, err}
 	}
 	return nil
+}
+
+// checkOutside checks the settings about mail, browsers, proxies and who else knows our
+// employees. None is quoted that may hold a secret.
+func (c *config) checkOutside() []error {
+	var all []error
+	fault := func(name string, err error) {
+		if err != nil {
+			all = append(all, usage("%s: %v", name, err))
+		}
+	}
+	if c.public != "" {
+		u, err := url.Parse(c.public)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			fault("ANNALS_PUBLIC_URL", errors.New("is not a URL as in https://crm.example.com"))
+		}
+		c.public = strings.TrimRight(c.public, "/")
+	}
+	_, err := c.protection()
+	fault("ANNALS_ORIGINS", err)
+	_, err = c.trusted()
+	fault("ANNALS_TRUSTED_PROXIES", err)
+	_, err = c.limits()
+	fault("ANNALS_RATE_LIMIT", err)
+	return all
+}
+
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// protection is that against other sites.
+func (c *config) protection() (*http.CrossOriginProtection, error) {
+	return httpapi.Origins(list(c.origins)...)
+}
+
+// trusted are the networks of the proxies in front.
+func (c *config) trusted() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list(c.proxies) {
+		p, err := netip.ParsePrefix(text)
+		if addr, err2 := netip.ParseAddr(text); err2 == nil {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network as in 10.0.0.0/8", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (c *config) limits() (httpapi.Limits, error) {
+	rate, err := strconv.ParseUint(c.rate, 10, 31)
+	if err != nil {
+		return httpapi.Limits{}, fmt.Errorf("%q is not a number of requests", c.rate)
+	}
+	if rate == 0 {
+		none := httpapi.Limit{Rate: -1}
+		return httpapi.Limits{Actor: none, Address: none}, nil
+	}
+	of := func(n uint64) httpapi.Limit { return httpapi.Limit{Rate: float64(n), Burst: int(2 * n)} } //nolint:gosec // below 2^32
+	return httpapi.Limits{Actor: of(rate), Address: of(2 * rate)}, nil
 }
 
 func (c config) role(name string) bool { return slices.Contains(strings.Split(c.roles, ","), name) }

@@ -11,6 +11,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/employee"
 	"annals/domain/project"
+	"annals/domain/role"
 )
 
 // demoPassword signs in the employees of the sample data, who exist only where
@@ -24,8 +25,10 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 	north, south := d.project("Harbour North"), d.project("Harbour South")
 	sales, care := d.desk(north, "Sales"), d.desk(north, "Client care")
 	yard := d.desk(south, "Yard")
-	mira := d.employee("Mira Okafor", "mira@annals.localhost", []domain.ID{north}, []domain.ID{sales, care})
-	jonas := d.employee("Jonas Lindqvist", "jonas@annals.localhost", []domain.ID{south}, []domain.ID{yard})
+	mira := d.employee("Mira Okafor", "mira@annals.localhost", role.DeskManager, []domain.ID{north}, []domain.ID{sales, care})
+	tom := d.employee("Tom Adeyemi", "tom@annals.localhost", role.Agent, []domain.ID{north}, []domain.ID{sales})
+	jonas := d.employee("Jonas Lindqvist", "jonas@annals.localhost", role.ProjectAdmin, []domain.ID{south}, []domain.ID{yard})
+	d.employee("Vera Kaya", "vera@annals.localhost", role.Auditor, nil, nil)
 
 	elena := d.client(client.Register{
 		Details: client.Details{
@@ -39,7 +42,7 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 	d.change("elena/assign", elena, client.Assign{DeskID: domain.Set(care), Reason: "signed the contract"})
 	jose := d.client(client.Register{
 		Details:   client.Details{FirstName: "José", LastName: "Núñez", Company: "Astilleros Núñez", Email: "jose@nunez.example", Phone: "(5) 555-0199"},
-		ProjectID: north, DeskID: domain.Set(sales), Status: client.Lead, Tags: []string{"fair 2026"},
+		ProjectID: north, DeskID: domain.Set(sales), ManagerID: domain.Set(tom), Status: client.Lead, Tags: []string{"fair 2026"},
 	})
 	d.change("jose/edit", jose, client.Edit{Patch: map[string]any{"address": map[string]any{"city": "Vigo", "country": "Spain"}}})
 	d.client(client.Register{
@@ -54,7 +57,7 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 	if d.err != nil {
 		return d.err
 	}
-	_, err := fmt.Fprintf(out, "sample data: sign in as %s, mira@annals.localhost or jonas@annals.localhost; password of the latter two: %s\n", s.adminEmail, demoPassword)
+	_, err := fmt.Fprintf(out, "sample data: sign in as %s, or with the password %[2]s as mira@annals.localhost (desk manager), tom@ (agent), jonas@ (project admin) or vera@ (auditor)\n", s.adminEmail, demoPassword)
 	return err
 }
 
@@ -83,10 +86,13 @@ func (d *demo) desk(in domain.ID, name string) domain.ID {
 	return id
 }
 
-func (d *demo) employee(name, email string, projects, desks []domain.ID) domain.ID {
+func (d *demo) employee(name, email, role string, projects, desks []domain.ID) domain.ID {
 	id := systemID("demo/employee/" + name)
 	if d.err == nil {
-		_, d.err = d.api.RegisterEmployee(d.ctx, id, employee.Register{Name: name, Email: email, Roles: []string{"agent"}}, demoPassword, systemCommand("demo/employee/"+name))
+		_, d.err = d.api.RegisterEmployee(d.ctx, id, employee.Register{Name: name, Email: email, Roles: &[]string{role}}, demoPassword, systemCommand("demo/employee/"+name))
+	}
+	if len(projects) == 0 {
+		return id
 	}
 	do(d, employee.Aggregate, id, employee.Command(employee.Assign{Projects: &projects, Desks: &desks}), "employee/"+name+"/assign")
 	return id

@@ -15,15 +15,12 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"annals/commands"
-	"annals/internal/auth"
-	"annals/internal/httpapi"
-	"annals/internal/replay"
-	"annals/internal/version"
+	"annals/internal/jobs"
+	"annals/internal/refusals"
 	"annals/projections"
 	"annals/readapi"
 )
@@ -48,6 +45,9 @@ type server struct {
 	*backend
 	logger   *slog.Logger
 	commands *commands.API
+	reads    *readapi.API
+	refusals *refusals.Store
+	jobs     *jobs.Jobs
 	runner   *projections.Runner
 	metrics  *prometheus.Registry
 	ready    atomic.Bool
@@ -69,12 +69,14 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // what ended ctx must not end the closing
 	s := &server{backend: b, logger: logger, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	credentials, err := auth.Open(ctx, b.pool, now)
-	if err != nil {
+	public := cfg.public
+	if public == "" {
+		public = "http://" + listener.Addr().String()
+	}
+	if err := s.assemble(ctx, public); err != nil {
 		return err
 	}
-	s.commands = &commands.API{Store: commands.NewStore(b.log), Credentials: credentials, Now: now, App: version.String()}
-	if err := s.firstAdministrator(ctx, credentials, out); err != nil {
+	if err := s.firstAdministrator(ctx, out); err != nil {
 		return err
 	}
 	if demo {
@@ -83,14 +85,21 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		}
 	}
 	g, running := errgroup.WithContext(ctx)
-	s.runner = projections.NewRunner(b.projections(logger))
-	s.metrics.MustRegister(s.runner.Collector())
 	if cfg.role("projector") {
 		g.Go(func() error { return s.runner.Run(running) })
 	}
+	if cfg.role("worker") {
+		g.Go(func() error { return s.jobs.Run(running) })
+	}
+	g.Go(func() error { return s.refusals.Run(running) })
+	routes, err := s.routes()
+	if err != nil {
+		return err
+	}
 	web := &http.Server{
-		Handler:           s.routes(), //nolint:contextcheck // requests have one of their own
+		Handler:           routes, //nolint:contextcheck // requests have one of their own
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute, // requests that take longer say so to their connection
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -124,7 +133,9 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		retract()
 		return nil
 	})
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	err = g.Wait()
+	s.commands.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	logger.InfoContext(ctx, "stopped")
@@ -164,22 +175,6 @@ func (s *server) check(ctx context.Context) error {
 		return fmt.Errorf("read models: %w", err)
 	}
 	return nil
-}
-
-func (s *server) routes() http.Handler {
-	router := mux.NewRouter()
-	router.Use(instrument(s.metrics))
-	api := httpapi.New(router, httpapi.Config{Version: version.Number, Logger: s.logger, Authenticate: s.commands.Authenticate})
-	if s.role("api") {
-		s.commands.Routes(api)
-		s.commands.Sessions(api)
-		(&readapi.API{DB: s.pool}).Routes(api)
-		replay.Routes(api, s.log)
-	}
-	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }).Methods(http.MethodGet)
-	router.HandleFunc("/readyz", s.readyz).Methods(http.MethodGet)
-	router.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
-	return router
 }
 
 // instrument counts requests and how long they took, by route, never by path:

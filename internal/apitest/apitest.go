@@ -19,12 +19,16 @@ import (
 	"annals/commands"
 	"annals/domain"
 	"annals/domain/employee"
+	"annals/domain/role"
 	"annals/eventschema"
 	"annals/internal/auth"
 	"annals/internal/esnode/esnodetest"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
+	"annals/internal/mail"
 	"annals/internal/postgres/pgtest"
+	"annals/internal/reader"
+	"annals/internal/refusals"
 	"annals/internal/replay"
 	"annals/projections"
 	"annals/readapi"
@@ -38,6 +42,10 @@ type System struct {
 	Log      *eventlog.Log
 	Auth     *auth.Store
 	Commands *commands.API
+	Reads    *readapi.API
+	Refusals *refusals.Store
+	Mailbox  *Mailbox
+	Limits   httpapi.Limits // none unless a test sets them before [System.Serve]
 	Router   *mux.Router
 	Logs     *Logs
 	Clock    *Clock
@@ -49,10 +57,13 @@ type System struct {
 // Patience is how long reads wait here: short, so that what never comes is soon known.
 const Patience = 300 * time.Millisecond
 
+// unlimited takes as many requests as come: a test sends more than a person.
+var unlimited = httpapi.Limits{Actor: httpapi.Limit{Rate: -1}, Address: httpapi.Limit{Rate: -1}, Anonymous: httpapi.Limit{Rate: -1}}
+
 // Start returns a System without anybody in it, which ends with the test.
 func Start(tb testing.TB) *System {
 	tb.Helper()
-	s := &System{Database: pgtest.Database(tb), eventStore: esnodetest.Start(tb), Clock: &Clock{}, Logs: &Logs{}}
+	s := &System{Database: pgtest.Database(tb), eventStore: esnodetest.Start(tb), Clock: &Clock{}, Logs: &Logs{}, Mailbox: &Mailbox{}, Limits: unlimited}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			tb.Logf("logged:\n%s", s.Logs.Notable())
@@ -82,7 +93,7 @@ func Start(tb testing.TB) *System {
 // with s, and remembers nothing.
 func (s *System) Again(tb testing.TB) *System {
 	tb.Helper()
-	o := &System{Database: s.Database, eventStore: s.eventStore, Clock: s.Clock, Logs: s.Logs}
+	o := &System{Database: s.Database, eventStore: s.eventStore, Clock: s.Clock, Logs: s.Logs, Mailbox: s.Mailbox, Limits: s.Limits}
 	o.open(tb)
 	return o
 }
@@ -106,15 +117,37 @@ func (s *System) open(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.DB.Close)
-	if s.Auth, err = auth.Open(tb.Context(), s.DB, s.Clock.Now); err != nil {
+	if s.Auth, err = auth.Open(tb.Context(), s.DB, s.Clock.Now, auth.MasterBox(master)); err != nil {
 		tb.Fatal(err)
 	}
-	s.Commands = &commands.API{Store: commands.NewStore(s.Log), Credentials: s.Auth, Now: s.Clock.Now, App: "test"}
+	readers, err := reader.Open(context.WithoutCancel(tb.Context()), s.Database, 8)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(readers.Close)
+	if s.Refusals, err = refusals.Open(tb.Context(), s.DB, s.Clock.Now, s.Logs.Logger()); err != nil {
+		tb.Fatal(err)
+	}
+	s.Reads = &readapi.API{DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Now: s.Clock.Now}
+	s.Commands = &commands.API{
+		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Mail: s.Mailbox.keep,
+		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
+	}
+	tb.Cleanup(s.Commands.Wait)
+	s.Serve(tb)
+}
+
+// Serve begins to answer, anew after a part of the System has been replaced.
+func (s *System) Serve(tb testing.TB) {
+	tb.Helper()
 	s.Router = mux.NewRouter()
-	api := httpapi.New(s.Router, httpapi.Config{Version: "0.0.0", Logger: s.Logs.Logger(), Authenticate: s.Commands.Authenticate})
+	api := httpapi.New(s.Router, httpapi.Config{
+		Version: "0.0.0", Logger: s.Logs.Logger(), Authenticate: s.Commands.Authenticate, Now: s.Clock.Now,
+		Refused: func(_ context.Context, r httpapi.Refusal) { s.Refusals.Add(r) },
+		Limits:  s.Limits,
+	})
 	s.Commands.Routes(api)
-	s.Commands.Sessions(api)
-	(&readapi.API{DB: s.DB, Patience: Patience}).Routes(api)
+	s.Reads.Routes(api)
 	replay.Routes(api, s.Log)
 	server := httptest.NewServer(s.Router)
 	tb.Cleanup(server.Close)
@@ -140,6 +173,32 @@ func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.later += d
+}
+
+// Mailbox holds what the system has mailed.
+type Mailbox struct {
+	mu   sync.Mutex
+	mail []mail.Message
+}
+
+func (m *Mailbox) keep(_ context.Context, one mail.Message) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mail = append(m.mail, one)
+	return nil
+}
+
+// To is what was mailed to an address.
+func (m *Mailbox) To(address string) []mail.Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []mail.Message
+	for _, one := range m.mail {
+		if one.To == address {
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // Logs is what the system has logged, all levels.
@@ -183,8 +242,8 @@ func (s *System) Admin(tb testing.TB) *User {
 	tb.Helper()
 	id := uuid.New()
 	email := "admin-" + id.String() + "@example.com"
-	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), Causation: uuid.New(), At: s.Clock.Now().UTC().Truncate(time.Microsecond), Scope: domain.Everything}
-	out, err := s.Commands.RegisterEmployee(tb.Context(), id, employee.Register{Name: "Ada Admin", Email: email, Roles: []string{employee.Admin}}, "", m)
+	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), Causation: uuid.New(), At: s.Clock.Now().UTC().Truncate(time.Microsecond), By: domain.Root}
+	out, err := s.Commands.RegisterEmployee(tb.Context(), id, employee.Register{Name: "Ada Admin", Email: email, Roles: &[]string{role.Admin}}, "", m)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -195,7 +254,7 @@ func (s *System) Admin(tb testing.TB) *User {
 // Session gives the user a new session, without the work of checking a password.
 func (u *User) Session(tb testing.TB) *User {
 	tb.Helper()
-	session, err := u.Auth.Start(tb.Context(), uuid.MustParse(u.ID), auth.Lifetime)
+	session, err := u.Auth.Start(tb.Context(), uuid.MustParse(u.ID), auth.StartOptions{Method: auth.ByPassword})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -151,6 +151,12 @@ func (u *User) Employee(tb testing.TB, name string, projects, desks []string) *U
 	return u.employee(tb, Map{"name": name}, projects, desks)
 }
 
+// EmployeeAs is [User.Employee] with other roles.
+func (u *User) EmployeeAs(tb testing.TB, name string, roles, projects, desks []string) *User {
+	tb.Helper()
+	return u.employee(tb, Map{"name": name, "roles": list(roles)}, projects, desks)
+}
+
 // EmployeeWithPassword is [User.Employee], who can sign in again.
 func (u *User) EmployeeWithPassword(tb testing.TB, name string, projects, desks []string) *User {
 	tb.Helper()
@@ -160,7 +166,9 @@ func (u *User) EmployeeWithPassword(tb testing.TB, name string, projects, desks 
 func (u *User) employee(tb testing.TB, body Map, projects, desks []string) *User {
 	tb.Helper()
 	body["email"] = strings.ToLower(strings.ReplaceAll(body["name"].(string), " ", ".")) + "-" + uuid.NewString()[:8] + "@example.com"
-	body["roles"] = []string{"agent"}
+	if body["roles"] == nil {
+		body["roles"] = []string{"agent"}
+	}
 	e := &User{System: u.System, ID: u.Create(tb, "/api/v1/employees", body), Email: body["email"].(string)}
 	if len(projects) > 0 {
 		u.Assign(tb, e.ID, projects, desks)

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/gorilla/mux"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"annals/commands"
+	"annals/internal/auth"
+	"annals/internal/httpapi"
+	"annals/internal/jobs"
+	"annals/internal/mail"
+	"annals/internal/oidc"
+	"annals/internal/reader"
+	"annals/internal/refusals"
+	"annals/internal/replay"
+	"annals/internal/version"
+	"annals/projections"
+	"annals/readapi"
+)
+
+// readers is how many connections the read side has.
+const readers = 16
+
+// assemble makes the parts of the process and tells each which others it needs.
+func (s *server) assemble(ctx context.Context, public string) (err error) {
+	s.runner = projections.NewRunner(s.projections(s.logger))
+	s.metrics.MustRegister(s.runner.Collector())
+	if s.refusals, err = refusals.Open(ctx, s.pool, now, s.logger); err != nil {
+		return err
+	}
+	if err := s.refusals.Register(s.metrics); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if s.jobs, err = jobs.Open(ctx, s.pool, jobs.Config{Logger: s.logger, Now: now}); err != nil {
+		return err
+	}
+	mailer, err := mail.Open(ctx, s.pool, s.jobs, mail.Config{SMTP: s.smtp, From: s.mailFrom, Master: s.master, Logger: s.logger, Now: now})
+	if err != nil {
+		return err
+	}
+	credentials, err := auth.Open(ctx, s.pool, now, auth.MasterBox(s.master))
+	if err != nil {
+		return err
+	}
+	db, err := reader.Open(ctx, s.database, readers)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func(context.Context) error { db.Close(); return nil })
+	s.reads = &readapi.API{DB: db, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
+	s.commands = &commands.API{
+		Store: commands.NewStore(s.log), Credentials: credentials, Directory: s.reads.Directory(), Mail: s.post(mailer),
+		Public: public, Now: now, App: version.String(), Logger: s.logger,
+	}
+	if s.oidcIssuer == "" {
+		return nil
+	}
+	s.commands.SignOn, err = oidc.New(ctx, s.pool, oidc.Config{
+		Issuer: s.oidcIssuer, ClientID: s.oidcClient, ClientSecret: s.oidcSecret, RedirectURL: public + commands.SignOnCallback, Now: now,
+	})
+	return err
+}
+
+// routes is everything that is answered over HTTP.
+func (s *server) routes() (http.Handler, error) {
+	router := mux.NewRouter()
+	router.Use(instrument(s.metrics))
+	cfg := httpapi.Config{Version: version.Number, Logger: s.logger, Authenticate: s.commands.Authenticate, Now: now, Refused: s.refused}
+	var err error
+	if cfg.Origins, err = s.protection(); err != nil {
+		return nil, err
+	}
+	if cfg.TrustedProxies, err = s.trusted(); err != nil {
+		return nil, err
+	}
+	if cfg.Limits, err = s.limits(); err != nil {
+		return nil, err
+	}
+	api := httpapi.New(router, cfg)
+	if s.role("api") {
+		s.commands.Routes(api)
+		s.reads.Routes(api)
+		replay.Routes(api, s.log)
+	}
+	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }).Methods(http.MethodGet)
+	router.HandleFunc("/readyz", s.readyz).Methods(http.MethodGet)
+	router.Handle("/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	return router, nil
+}
+
+func (s *server) refused(_ context.Context, r httpapi.Refusal) { s.refusals.Add(r) }
+
+func (s *server) post(m *mail.Mailer) commands.Mail {
+	return func(ctx context.Context, msg mail.Message) error {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			_, err := m.Send(ctx, tx, msg)
+			return err
+		})
+	}
+}

@@ -1,0 +1,73 @@
+package readapi
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"annals/domain"
+	"annals/internal/access"
+	"annals/internal/eventlog"
+)
+
+// Directory answers what commands have to know about many aggregates at once. It asks
+// as the system, which sees everything.
+type Directory struct{ api *API }
+
+// Directory returns the one of a's read models.
+func (a *API) Directory() *Directory { return &Directory{a} }
+
+func (d *Directory) ask(ctx context.Context, after eventlog.Position, b *pgx.Batch) error {
+	c := access.From(ctx)
+	c.Actor = &access.Actor{Authority: domain.Root, Who: domain.System}
+	ctx = access.With(ctx, c)
+	if err := d.api.waitFor(ctx, after); err != nil {
+		return err
+	}
+	return d.api.DB.Ask(ctx, b)
+}
+
+// Managed are the clients that an employee manages, at most limit, by everything up to
+// the position.
+func (d *Directory) Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]domain.Placed, error) {
+	var out []domain.Placed
+	var b pgx.Batch
+	b.Queue(`select id, project_id, desk_id from annals_read.clients where manager_id = $1 order by id limit $2`, employee, limit).
+		Query(func(rows pgx.Rows) (err error) {
+			out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Placed, error) {
+				c := domain.Placed{Place: domain.Place{Manager: employee}}
+				var desk uuid.NullUUID
+				err := row.Scan(&c.ID, &c.Project, &desk)
+				c.Desk = desk.UUID
+				return c, err
+			})
+			return err
+		})
+	return out, d.ask(ctx, after, &b)
+}
+
+// Holders are the employees who hold a role, at most 100, and how many they are.
+func (d *Directory) Holders(ctx context.Context, role domain.ID, after eventlog.Position) (ids []domain.ID, n int, err error) {
+	var b pgx.Batch
+	b.Queue(`select count(*) from annals_read.employees where $1 = any(roles)`, role.String()).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	b.Queue(`select id from annals_read.employees where $1 = any(roles) order by id limit 100`, role.String()).
+		Query(func(rows pgx.Rows) (err error) {
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[domain.ID])
+			return err
+		})
+	return ids, n, d.ask(ctx, after, &b)
+}
+
+// Keys are the API keys of an employee that are not revoked, by everything up to the
+// position.
+func (d *Directory) Keys(ctx context.Context, owner domain.ID, after eventlog.Position) (ids []domain.ID, err error) {
+	var b pgx.Batch
+	b.Queue(`select id from annals_read.api_keys where owner_id = $1 and revoked_at is null order by id`, owner).
+		Query(func(rows pgx.Rows) (err error) {
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[domain.ID])
+			return err
+		})
+	return ids, d.ask(ctx, after, &b)
+}
