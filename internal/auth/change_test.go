@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,27 @@ func TestResetLimits(t *testing.T) {
 			if len(links) != want {
 				t.Errorf("%d more links, not %d", len(links), want)
 			}
+		}
+	}
+	// At once, over connections that are there.
+	for round := range 10 {
+		before := rows()
+		start, done := make(chan struct{}), make(chan error)
+		for range 8 {
+			go func() {
+				<-start
+				_, _, err := s.RequestReset(ctx, fmt.Sprintf("nobody%d@example.com", round))
+				done <- err
+			}()
+		}
+		close(start)
+		for range 8 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := rows() - before; n != 3 {
+			t.Errorf("at once: %d rows", n)
 		}
 	}
 	*now = now.Add(time.Hour)

@@ -40,7 +40,11 @@ func wait(t *testing.T, err error) time.Duration {
 // wrong is an attempt that fails, without the work of a hash.
 func (s *Store) wrong(t *testing.T, g guess) error {
 	t.Helper()
-	return s.try(t.Context(), g, func(context.Context, *ticket) error { return ErrSignIn })
+	return s.wrongly(t.Context(), g)
+}
+
+func (s *Store) wrongly(ctx context.Context, g guess) error {
+	return s.try(ctx, g, func(context.Context, *ticket) error { return ErrSignIn })
 }
 
 // TestGuessing: after five failures each further one makes the next wait twice as long,

@@ -145,6 +145,9 @@ func TestMistypedKeys(t *testing.T) {
 			t.Errorf("%.80q: %v", x, err)
 		}
 	}
+	if _, err := s.Key(ctx, token); err != nil {
+		t.Fatal(err)
+	}
 	forge := func(body string) string { return body + checksum(body) }
 	other, _, _ := newKey()
 	mixed := token[:len(keyPrefix)+keyIDLen] + other[len(keyPrefix)+keyIDLen:keyLen-keyChecksum]
