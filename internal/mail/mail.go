@@ -34,7 +34,8 @@ const (
 	// §4.5.4.1 asks for four to five days.
 	Lifetime = 5 * 24 * time.Hour
 
-	mostSubject, mostName, mostBody = 200, 200, 256 << 10 // characters, characters, bytes
+	mostSubject, mostName = 200, 200  // characters
+	mostBody              = 256 << 10 // bytes
 )
 
 const schema = `
@@ -45,7 +46,7 @@ create table if not exists annals_mail.messages (
 	recipient  text not null,
 	name       text not null,
 	subject    text not null,
-	text       text not null,             -- empty once wiped, and while it is sealed
+	"text"     text not null,             -- the bodies; empty once wiped, and while it is sealed
 	html       text not null,
 	sealed     bytea,                     -- the bodies of a secret message, encrypted; null once wiped
 	wrapped    bytea,                     -- their key, encrypted by the master key

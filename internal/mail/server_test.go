@@ -57,6 +57,7 @@ type postOffice struct {
 const user, password = "annals", "pass:w/rd?&"
 
 func newPostOffice(t *testing.T, conf *tls.Config) *postOffice {
+	t.Helper()
 	p := &postOffice{t: t, tries: map[string]int{}, held: make(chan struct{}), hung: make(chan struct{}, 100)}
 	p.server = smtp.NewServer(p)
 	p.server.Domain, p.server.TLSConfig = "post.example", conf

@@ -39,13 +39,15 @@ type refusal struct {
 	permanent bool   // it will say the same tomorrow
 }
 
-func (r *refusal) Error() string { return strings.TrimRight(r.brief()+" "+r.text, " ") }
+func (r *refusal) Error() string {
+	if r.code == 0 {
+		return r.step + ": " + r.text
+	}
+	return strings.TrimRight(fmt.Sprintf("%s: %d %s", r.step, r.code, r.text), " ")
+}
 
 // brief says nothing that the server did: it may quote the message.
 func (r *refusal) brief() string {
-	if r.code == 0 {
-		return r.step + ":"
-	}
 	if status := enhanced.FindString(r.text); status != "" {
 		return fmt.Sprintf("%s: %d %s", r.step, r.code, status)
 	}
