@@ -199,13 +199,19 @@ type Placed struct {
 // Authority is who acts, what they may do, and where. The zero Authority may
 // nothing.
 type Authority struct {
-	ID     ID // whose clients are their own
+	ID     ID // whose clients are their own; the zero ID for an API key
+	Behalf ID // whose key it is; the zero ID for an employee
 	Rights Rights
 	Scope  Scope
 }
 
 // Root is the authority of the system itself.
 var Root = Authority{ID: System, Rights: AllRights()}
+
+// Is says whether who acts is the employee, or acts for them.
+func (a Authority) Is(employee ID) bool {
+	return employee != ID{} && (a.ID == employee || a.Behalf == employee)
+}
 
 // May says whether the permission reaches a client that belongs to the place. It is
 // the one rule of visibility; package access has it as SQL.

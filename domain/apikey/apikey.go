@@ -86,7 +86,7 @@ func (s State) Authority(owner domain.Authority) domain.Authority {
 			}
 		}
 	}
-	return domain.Authority{Rights: rights, Scope: scope}
+	return domain.Authority{Behalf: owner.ID, Rights: rights, Scope: scope}
 }
 
 // Reasons to refuse a command.

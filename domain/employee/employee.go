@@ -171,12 +171,12 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 	case Assign:
 		return c.decide(s, w, m.By)
 	case SetRoles:
-		if m.Aggregate == m.By.ID {
+		if m.By.Is(m.Aggregate) {
 			return nil, ErrSelf
 		}
 		return c.decide(s, w, m.By)
 	case Deactivate:
-		if m.Aggregate == m.By.ID {
+		if m.By.Is(m.Aggregate) {
 			return nil, ErrSelf
 		}
 		return []Event{Deactivated{}}, nil
@@ -251,7 +251,10 @@ func (c Register) decide(w domain.World, by domain.Authority) ([]Event, error) {
 	e.Roles, err = role.Check("roles", c.roles(), w)
 	f.Add(err)
 	rights := role.RightsOf(e.Roles, w)
-	f.Add(domain.CheckRights("roles", rights, by))
+	if err := domain.CheckRights("roles", rights, by); err != nil {
+		f.Add(err)
+		rights = nil // that they are too much is told once
+	}
 	to := Assigned{sorted(c.Projects), sorted(c.Desks)}
 	f.Add(to.check(State{}, rights, w, by))
 	if len(to.Projects) == 0 && by.Rights[domain.EmployeesManage] < domain.Everywhere {
