@@ -80,7 +80,7 @@ var (
 	}
 	foreign = []string{
 		"", "clients", "?x", "#x", ".", "https://evil.example", "https:/evil.example", "https:evil.example", "//evil.example", "///evil.example", "////evil.example",
-		`/\evil.example`, `\/evil.example`, `\\evil.example`, `/clients\..\..\evil`, "/\t/evil.example", "/\n/evil.example", "\t//evil.example", " //evil.example", "/ /evil.example",
+		`/\evil.example`, `\/evil.example`, `\\evil.example`, `/clients\..\..\evil`, `/clients?x=\evil`, "/\t/evil.example", "/\n/evil.example", "\t//evil.example", " //evil.example", "/ /evil.example",
 		"/\x00", "/\x7f", "/ä", "/\xff", "javascript:alert(1)", "/a//b", "/..//evil.example", "/.//evil.example", "/a/../..//evil.example", "/.", "/..", "/a/./b", "/a/..",
 		"/%2F", "/%2Fevil.example", "/%2f%2fevil.example", "/%5Cevil.example", "/%2e%2e//evil.example", "/%2e%2e", "/%09/evil.example", "/%0d%0aSet-Cookie:x", "/%", "/%zz",
 		"//", "/clients//", "data:text/html,x", "mailto:x@example.com", "http:///evil.example", "//user@evil.example", "/" + strings.Repeat("x", maxReturnTo),

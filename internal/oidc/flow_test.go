@@ -139,6 +139,42 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestNotAsked: what cannot be a code is not brought to the provider.
+func TestNotAsked(t *testing.T) {
+	t.Parallel()
+	f, c, db := newForger(t), newClock(), database(t)
+	p := open(t, db, f.URL, c)
+	for _, code := range []string{"", strings.Repeat("x", maxCode+1)} {
+		a := begin(t, p)
+		a.code = code
+		a.want(t, p, ErrCode)
+	}
+	if f.times(tokenPath) != 0 {
+		t.Error("it was")
+	}
+}
+
+// TestAnotherConfiguration: a flow is finished as it was begun.
+func TestAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	f, c, db := newForger(t), newClock(), database(t)
+	p := open(t, db, f.URL, c)
+	for _, change := range []func(*Config){
+		func(c *Config) { c.Issuer += "/" }, func(c *Config) { c.ClientID += "x" }, func(c *Config) { c.RedirectURL += "/" },
+	} {
+		cfg := p.cfg
+		change(&cfg)
+		other, err := New(t.Context(), db, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := begin(t, p)
+		a.want(t, other, ErrState)
+		f.issue(a, rs256(f.honest(a, c.Now())))
+		a.want(t, p, nil)
+	}
+}
+
 // TestNamedIssuer: a provider that names itself in its answers does so in each (RFC 9207 §2.4).
 func TestNamedIssuer(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ type forger struct {
 	codes    map[string]issued
 	userInfo map[string]any
 	stop     chan struct{} // closed when the test ends
+	drained  atomic.Bool   // somebody read all that floods has to say
 }
 
 // issued is what a code is good for.
@@ -78,7 +80,13 @@ func newForger(tb testing.TB) *forger {
 		stop: make(chan struct{}),
 	}
 	f.Server = httptest.NewServer(f)
-	tb.Cleanup(func() { close(f.stop); f.Close() })
+	tb.Cleanup(func() {
+		close(f.stop)
+		f.Close()
+		if f.drained.Load() {
+			tb.Error("a response was read to its end, however large")
+		}
+	})
 	f.document = map[string]any{
 		"issuer": f.URL, "authorization_endpoint": f.URL + "/authorize", "token_endpoint": f.URL + "/token", "jwks_uri": f.URL + "/keys",
 		"userinfo_endpoint": f.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"none", "HS256", "RS256", "ES256"},
@@ -180,7 +188,7 @@ func (f *forger) drips(w http.ResponseWriter, r *http.Request) {
 }
 
 // floods is JSON that does not end before 64 MiB.
-func floods(w http.ResponseWriter, _ *http.Request) {
+func (f *forger) floods(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(`{"access_token":"`))
 	for range 1024 {
@@ -188,6 +196,7 @@ func floods(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 	}
+	f.drained.Store(true)
 }
 
 // clock stands where the test puts it.

@@ -225,6 +225,22 @@ func TestForgeries(t *testing.T) {
 	})
 }
 
+// TestSharedKeys: a provider that publishes the key of its HMACs gives it to everybody.
+func TestSharedKeys(t *testing.T) {
+	t.Parallel()
+	f, c, db := newForger(t), newClock(), database(t)
+	p := open(t, db, f.URL, c)
+	f.keys = []jose.JSONWebKey{{Key: []byte(secret), KeyID: "shared"}, f.keys[0]}
+	for _, kid := range []string{"shared", ""} {
+		a := begin(t, p)
+		f.issue(a, sign(jose.HS256, []byte(secret), kid, nil, f.honest(a, c.Now())))
+		a.want(t, p, ErrToken)
+	}
+	a := begin(t, p)
+	f.issue(a, rs256(f.honest(a, c.Now())))
+	a.want(t, p, nil)
+}
+
 // TestNames: what a name is, is not worth refusing anybody for.
 func TestNames(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -56,6 +57,14 @@ func TestBrokenProvider(t *testing.T) {
 	}
 	hangs := func(f *forger) http.HandlerFunc { return f.hangs }
 	drips := func(f *forger) http.HandlerFunc { return f.drips }
+	floods := func(f *forger) http.HandlerFunc { return f.floods }
+	echoes := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = fmt.Fprintf(w, "%s did not like %s", r.Header.Get("Authorization"), r.FormValue("code"))
+	}
+	blames := func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusUnauthorized, set{"error": "invalid_client", "error_description": "x\ny " + r.FormValue("code"), "error_uri": "x:" + secret})
+	}
 	for path, cases := range map[string]map[string]struct {
 		does func(*forger) http.HandlerFunc
 		want *domain.Error
@@ -63,7 +72,7 @@ func TestBrokenProvider(t *testing.T) {
 		discoveryPath: {
 			"hangs":                       {hangs, ErrUnavailable},
 			"drips":                       {drips, ErrUnavailable},
-			"floods":                      {does(floods), ErrUnavailable},
+			"floods":                      {floods, ErrUnavailable},
 			"redirects":                   {does(elsewhere(t)), ErrUnavailable},
 			"breaks off":                  {does(breaks), ErrUnavailable},
 			"is not there":                {does(http.NotFound), ErrUnavailable},
@@ -83,13 +92,14 @@ func TestBrokenProvider(t *testing.T) {
 		tokenPath: {
 			"hangs":                   {hangs, ErrUnavailable},
 			"drips":                   {drips, ErrUnavailable},
-			"floods":                  {does(floods), ErrUnavailable},
+			"floods":                  {floods, ErrUnavailable},
 			"redirects":               {does(elsewhere(t)), ErrUnavailable},
 			"breaks off":              {does(breaks), ErrUnavailable},
 			"is overloaded":           {does(status(http.StatusServiceUnavailable, nil)), ErrUnavailable},
 			"is large":                {does(large), ErrUnavailable},
 			"is no JSON":              {does(text("<html>")), ErrUnavailable},
-			"does not know us":        {does(status(http.StatusUnauthorized, set{"error": "invalid_client", "error_description": "x\ny"})), ErrUnavailable},
+			"does not know us":        {does(blames), ErrUnavailable},
+			"echoes":                  {does(echoes), ErrUnavailable},
 			"has an error of its own": {does(status(http.StatusBadRequest, set{"error": "x\ny ann@example.com"})), ErrUnavailable},
 			"does not know the code":  {does(status(http.StatusBadRequest, set{"error": "invalid_grant"})), ErrCode},
 			"says so with 200":        {does(status(http.StatusOK, set{"error": "invalid_grant"})), ErrCode},
@@ -99,7 +109,7 @@ func TestBrokenProvider(t *testing.T) {
 		keysPath: {
 			"hangs":        {hangs, ErrUnavailable},
 			"drips":        {drips, ErrUnavailable},
-			"floods":       {does(floods), ErrUnavailable},
+			"floods":       {floods, ErrUnavailable},
 			"redirects":    {does(elsewhere(t)), ErrUnavailable},
 			"breaks off":   {does(breaks), ErrUnavailable},
 			"is not there": {does(http.NotFound), ErrUnavailable},
@@ -117,7 +127,7 @@ func TestBrokenProvider(t *testing.T) {
 		userInfoPath: {
 			"hangs":            {hangs, ErrUnavailable},
 			"drips":            {drips, ErrUnavailable},
-			"floods":           {does(floods), ErrUnavailable},
+			"floods":           {floods, ErrUnavailable},
 			"redirects":        {does(elsewhere(t)), ErrUnavailable},
 			"breaks off":       {does(breaks), ErrUnavailable},
 			"does not let us":  {does(status(http.StatusUnauthorized, set{"sub": "248289761001", "email": "ann@example.com", "email_verified": true})), ErrUnavailable},
@@ -299,6 +309,17 @@ func TestRotation(t *testing.T) {
 	signsIn("rsa2", nil)
 	if f.times(discoveryPath) != asked+1 {
 		t.Error("what was learnt in the future is believed")
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	db, c := database(t), newClock()
+	for given, want := range map[time.Duration]time.Duration{0: 10 * time.Second, time.Second: time.Second} {
+		p, err := New(t.Context(), db, Config{Issuer: "https://id.example.com", ClientID: client, RedirectURL: callback, Now: c.Now, Timeout: given})
+		if err != nil || p.client.Timeout != want || p.cfg.Timeout != want {
+			t.Errorf("%v: %v, %v", given, p.client.Timeout, err)
+		}
 	}
 }
 
