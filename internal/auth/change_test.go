@@ -74,6 +74,35 @@ func TestChangePassword(t *testing.T) {
 	}
 }
 
+// TestProvePassword: a stolen session is no way to guess the password at will.
+func TestProvePassword(t *testing.T) {
+	t.Parallel()
+	s, now := open(t)
+	ctx, id := t.Context(), employed(t, s, "ann@example.com")
+	if err := s.ProvePassword(ctx, uuid.New(), password); !errors.Is(err, ErrNobody) {
+		t.Error(err)
+	}
+	prove := func(p string, want error) {
+		t.Helper()
+		if err := s.ProvePassword(ctx, id, p); !errors.Is(err, want) {
+			t.Errorf("%v, not %v", err, want)
+		}
+	}
+	for range 4 {
+		prove("wrong password", ErrPassword)
+	}
+	prove(password, nil) // clears what was counted
+	for range 5 {
+		prove("wrong password", ErrPassword)
+	}
+	prove(password, ErrLocked)
+	if got := wait(t, s.ChangePassword(ctx, id, password, another, nothing)); got != time.Second {
+		t.Errorf("by another way: wait %s", got)
+	}
+	*now = now.Add(time.Second)
+	prove(password, nil)
+}
+
 func TestReset(t *testing.T) {
 	t.Parallel()
 	s, now := open(t)

@@ -134,3 +134,21 @@ func (s *Store) secondFactor(ctx context.Context, tx pgx.Tx, employee domain.ID,
 	}
 	return method, err
 }
+
+// ProvePassword asks somebody who is signed in for their password once more, before
+// something that a stolen session must not be enough for. It returns [ErrPassword],
+// or a [LockedError]: unlike with [Store.HasPassword] what is wrong counts as a failure.
+func (s *Store) ProvePassword(ctx context.Context, employee domain.ID, password string) error {
+	c, err := s.credentialOf(ctx, employee)
+	if err != nil {
+		return err
+	}
+	return s.try(ctx, guessWithin(c.email), func(ctx context.Context, t *ticket) error {
+		if ok, err := checkPassword(ctx, password, c.hash); err != nil {
+			return err
+		} else if !ok {
+			return ErrPassword
+		}
+		return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error { return t.settle(ctx, tx, true) })
+	})
+}
