@@ -15,7 +15,7 @@ func TestUnauthorized(t *testing.T) {
 	a := s.Admin(t)
 	p := a.Project(t, "Locked")
 	c := a.Client(t, p, "Locked")
-	public := map[string]bool{"POST /api/v1/session": true}
+	public := map[string]bool{"POST /api/v1/session": true, "POST /api/v1/password-resets": true, "POST /api/v1/password-resets/confirm": true}
 	checked := 0
 	for _, line := range routes(t, s.Router) {
 		method, path, _ := strings.Cut(strings.Fields(line)[0]+" "+strings.Fields(line)[1], " ")
@@ -37,7 +37,7 @@ func TestUnauthorized(t *testing.T) {
 		t.Errorf("%d operations were checked", checked)
 	}
 	for _, scheme := range []string{"bearer ", "BEARER ", "Bearer   "} {
-		(&apitest.User{System: s}).Do(t, "GET", "/api/v1/session", nil, "Authorization", scheme+a.Token).Want(t, 200)
+		(&apitest.User{System: s}).Do(t, "GET", "/api/v1/me", nil, "Authorization", scheme+a.Token).Want(t, 200)
 	}
 }
 
@@ -47,9 +47,30 @@ func TestForbidden(t *testing.T) {
 	a := s.Admin(t)
 	p := a.Project(t, "Admins only")
 	e := a.Employee(t, "Plain", []string{p}, nil)
-	for _, op := range []string{"/api/v1/projects", "/api/v1/desks", "/api/v1/employees", "/api/v1/employees/" + e.ID + "/assign", "/api/v1/employees/" + a.ID + "/assign"} {
+	all := Map{"name": "x", "email": "x@y.example", "roles": []string{"admin"}, "projects": []string{p}, "project_id": p}
+	for _, op := range []string{"/api/v1/projects", "/api/v1/desks", "/api/v1/employees", "/api/v1/roles"} {
 		e.Do(t, "POST", op, Raw("{")).Problem(t, 403, "forbidden")
-		e.Do(t, "POST", op, Map{"name": "x", "email": "x@y.example", "roles": []string{"admin"}, "projects": []string{p}, "project_id": p}).Problem(t, 403, "forbidden")
+		e.Do(t, "POST", op, all).Problem(t, 403, "forbidden")
+	}
+	// Of whom they see: they may not; whom they do not see, there is not.
+	mate := a.Employee(t, "Mate", []string{p}, nil)
+	for _, x := range []struct {
+		method, path string
+		body         any
+	}{
+		{"PATCH", "", Map{"name": "x"}},
+		{"POST", "/assign", Map{"projects": []string{p}}},
+		{"POST", "/roles", Map{"roles": []string{"agent"}}},
+		{"POST", "/deactivate", nil},
+		{"POST", "/reactivate", nil},
+		{"DELETE", "/second-factor", nil},
+	} {
+		for _, id := range []string{e.ID, mate.ID} {
+			e.Do(t, x.method, "/api/v1/employees/"+id+x.path, x.body).Problem(t, 403, "forbidden")
+		}
+		for _, id := range []string{a.ID, uuid.NewString()} {
+			e.Do(t, x.method, "/api/v1/employees/"+id+x.path, x.body).Problem(t, 404, "employee.absent")
+		}
 	}
 }
 
@@ -57,7 +78,7 @@ func TestForbidden(t *testing.T) {
 type cast struct {
 	admin                       *apitest.User
 	north, south, sales, care   string
-	inNorth, onSales, elsewhere *apitest.User // in the project; on its desk too; in the other one
+	inNorth, onSales, elsewhere *apitest.User // of all the project; of its desk; of the other one
 	nobody                      *apitest.User
 	noDesk, onTheDesk, onCare   string // clients of north
 }
@@ -67,10 +88,10 @@ func newCast(t *testing.T, s *apitest.System) *cast {
 	a := s.Admin(t)
 	c := &cast{admin: a, north: a.Project(t, "North"), south: a.Project(t, "South")}
 	c.sales, c.care = a.Desk(t, c.north, "Sales"), a.Desk(t, c.north, "Care")
-	c.inNorth = a.Employee(t, "In North", []string{c.north}, nil)
-	c.onSales = a.Employee(t, "On Sales", []string{c.north}, []string{c.sales})
-	c.elsewhere = a.Employee(t, "Else Where", []string{c.south}, nil)
-	c.nobody = a.Employee(t, "No Body", nil, nil)
+	c.inNorth = a.EmployeeAs(t, "In North", []string{"project_admin"}, []string{c.north}, nil)
+	c.onSales = a.EmployeeAs(t, "On Sales", []string{"desk_manager"}, []string{c.north}, []string{c.sales})
+	c.elsewhere = a.EmployeeAs(t, "Else Where", []string{"project_admin"}, []string{c.south}, nil)
+	c.nobody = a.EmployeeAs(t, "No Body", []string{"desk_manager"}, nil, nil)
 	c.noDesk = a.Client(t, c.north, "Nodesk", Map{"tags": []string{c.north[:8]}})
 	c.onTheDesk = a.Client(t, c.north, "Ondesk", Map{"desk_id": c.sales})
 	c.onCare = a.Client(t, c.north, "Oncare", Map{"desk_id": c.care})
@@ -143,8 +164,8 @@ func TestVisibility(t *testing.T) {
 	s := apitest.Shared(t)
 	c := newCast(t, s)
 	c.see(t, c.admin, c.noDesk, c.onTheDesk, c.onCare)
-	c.see(t, c.inNorth, c.noDesk)
-	c.see(t, c.onSales, c.noDesk, c.onTheDesk)
+	c.see(t, c.inNorth, c.noDesk, c.onTheDesk, c.onCare)
+	c.see(t, c.onSales, c.onTheDesk)
 	c.see(t, c.elsewhere)
 	c.see(t, c.nobody)
 	for _, u := range []*apitest.User{c.elsewhere, c.nobody} {
@@ -160,7 +181,7 @@ func TestVisibility(t *testing.T) {
 		u.Post(t, "/api/v1/clients", Map{"last_name": "x", "project_id": c.north}).Problem(t, 403, "not_assigned", "project_id")
 		u.Post(t, "/api/v1/clients", Map{"last_name": "x", "project_id": uuid.NewString()}).Problem(t, 403, "not_assigned", "project_id")
 	}
-	c.inNorth.Post(t, "/api/v1/clients", Map{"last_name": "x", "project_id": c.north, "desk_id": c.sales}).Problem(t, 403, "not_assigned", "desk_id")
+	c.onSales.Post(t, "/api/v1/clients", Map{"last_name": "x", "project_id": c.north, "desk_id": c.care}).Problem(t, 403, "not_assigned", "desk_id")
 	c.onSales.Post(t, "/api/v1/clients/"+c.onTheDesk+"/assign", Map{"desk_id": c.care}).Problem(t, 403, "not_assigned", "desk_id")
 	c.onSales.Post(t, "/api/v1/clients/"+c.onTheDesk+"/assign", Map{"project_id": c.south, "desk_id": nil}).Problem(t, 403, "not_assigned", "project_id")
 	// The organisation: that of one's projects, and oneself.
@@ -190,13 +211,13 @@ func TestVisibilityAtOnce(t *testing.T) {
 		wait := func() *apitest.User { u.After = a.After; return u }
 		c.see(t, wait())
 		a.Assign(t, u.ID, []string{c.north}, nil)
-		c.see(t, wait(), c.noDesk)
+		c.see(t, wait())
 		a.Assign(t, u.ID, []string{c.north}, []string{c.sales})
-		c.see(t, wait(), c.noDesk, c.onTheDesk)
+		c.see(t, wait(), c.onTheDesk)
 		a.Post(t, "/api/v1/clients/"+c.onTheDesk+"/assign", Map{"desk_id": c.care}).Want(t, 200)
-		c.see(t, wait(), c.noDesk)
+		c.see(t, wait())
 		a.Post(t, "/api/v1/clients/"+c.onTheDesk+"/assign", Map{"desk_id": c.sales}).Want(t, 200)
-		c.see(t, wait(), c.noDesk, c.onTheDesk)
+		c.see(t, wait(), c.onTheDesk)
 		a.Assign(t, u.ID, nil, nil)
 		c.see(t, wait())
 	}

@@ -77,6 +77,8 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.ID](), reflect.TypeFor[idSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[string]](), reflect.TypeFor[string]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[[]domain.Grant]](), reflect.TypeFor[[]domain.Grant]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Reach](), reflect.TypeFor[reachSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Permission](), reflect.TypeFor[permissionSchema]())
 	conf.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
