@@ -194,6 +194,28 @@ func TestAKilledSenderSendsAgain(t *testing.T) {
 	}
 }
 
+// PostgreSQL is out of reach at the worst moment: the server has accepted, and that
+// is not noted yet.
+func TestWhatWasSentIsNotedOverAnOutage(t *testing.T) {
+	post := newPostOffice(t, nil).open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	m, stop := o.run()
+	m.server.read = time.Minute
+	id := o.send(m, Message{To: slow + "@example.com"})
+	<-post.hung
+	o.exec(`create function annals_mail.outage() returns trigger language plpgsql as $$ begin raise 'out of reach'; end $$`)
+	o.exec(`create trigger outage before update on annals_mail.messages for each row execute function annals_mail.outage()`)
+	post.release()
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }() // even then
+	o.await("its arrival", func() bool { return len(post.all()) == 1 })
+	o.exec(`drop trigger outage on annals_mail.messages`)
+	<-stopped
+	if e := o.became(m, id, Sent); e.Attempts != 1 || len(post.all()) != 1 {
+		t.Errorf("%+v, arrived %d times", e, len(post.all()))
+	}
+}
+
 func TestItWaitsUntilTheMessageExpires(t *testing.T) {
 	post := newPostOffice(t, nil).reserve()
 	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})

@@ -30,6 +30,7 @@ const (
 	cut        = "cut"       // reads all, and hangs up
 	cutAfter   = "cut-after" // accepts, and hangs up before it says so
 	hang       = "hang"      // accepts nothing, and says nothing
+	slow       = "slow"      // accepts, when it is told to
 	noSuchUser = "unknown"   // 550 5.1.1, always
 	spam       = "spam"      // 554 5.7.1 at the end, quoting the letter, always
 )
@@ -52,6 +53,7 @@ type postOffice struct {
 	arrivals []arrival
 	held     chan struct{} // closed to end what hangs
 	hung     chan struct{} // told when something hangs
+	release  func()        // closes held
 }
 
 const user, password = "annals", "pass:w/rd?&"
@@ -59,6 +61,7 @@ const user, password = "annals", "pass:w/rd?&"
 func newPostOffice(t *testing.T, conf *tls.Config) *postOffice {
 	t.Helper()
 	p := &postOffice{t: t, tries: map[string]int{}, held: make(chan struct{}), hung: make(chan struct{}, 100)}
+	p.release = sync.OnceFunc(func() { close(p.held) })
 	p.server = smtp.NewServer(p)
 	p.server.Domain, p.server.TLSConfig = "post.example", conf
 	p.server.AllowInsecureAuth = true // that the client does not need it is what is tested
@@ -81,7 +84,7 @@ func (p *postOffice) open(wrap ...func(net.Listener) net.Listener) *postOffice {
 		l = w(l)
 	}
 	go func() { _ = p.server.Serve(l) }()
-	p.t.Cleanup(func() { close(p.held); _ = p.server.Close() })
+	p.t.Cleanup(func() { p.release(); _ = p.server.Close() })
 	return p
 }
 
@@ -164,6 +167,10 @@ func (v *visit) Data(r io.Reader) error {
 		v.post.hung <- struct{}{}
 		<-v.post.held
 		return errors.New("too late")
+	}
+	if v.mood == slow {
+		v.post.hung <- struct{}{}
+		<-v.post.held
 	}
 	msg, err := mail.ReadMessage(strings.NewReader(string(raw)))
 	if err != nil {
