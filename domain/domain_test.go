@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"pgregory.net/rapid"
 )
 
 func TestText(t *testing.T) {
@@ -209,23 +208,6 @@ func TestErrors(t *testing.T) {
 	if name.Error() != "name: is required" || Errorf(Conflict, "x", "y").Error() != "y" {
 		t.Error("message")
 	}
-}
-
-func TestScope(t *testing.T) {
-	if (Scope{}).Covers(ID{}, ID{}) || (Scope{}).Covers(ID{1}, ID{}) {
-		t.Error("the zero scope covers something")
-	}
-	// A scope that grows never loses what it covered.
-	rapid.Check(t, func(t *rapid.T) {
-		ids := rapid.MapOf(rapid.Map(rapid.Byte(), func(b byte) ID { return ID{b % 4} }), rapid.Just(true))
-		s := Scope{Projects: ids.Draw(t, "projects"), Desks: ids.Draw(t, "desks")}
-		p, d := ID{rapid.ByteMax(3).Draw(t, "project")}, ID{rapid.ByteMax(3).Draw(t, "desk")}
-		before := s.Covers(p, d)
-		s.Projects[ID{9}], s.Desks[ID{9}] = true, true
-		if s.Projects[p] = true; before && !s.Covers(p, d) {
-			t.Fatal("a wider scope covers less")
-		}
-	})
 }
 
 func TestWorld(t *testing.T) {

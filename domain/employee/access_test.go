@@ -32,6 +32,8 @@ var (
 	admin = as(rita, role.Admin, nil, nil)
 	// head runs retail, and works on its north desk.
 	head = as(rita, role.ProjectAdmin, *ids(retail), *ids(north))
+	// watcher is one who sees everybody.
+	watcher = as(rita, role.ProjectAdmin, *ids(retail), *ids(north), grant(domain.EmployeesView, domain.Everywhere))
 	// recruiter may do with all employees, and where an agent of the north desk works, what they may.
 	recruiter = as(rita, role.Agent, *ids(retail), *ids(north), grant(domain.EmployeesView, domain.Everywhere), grant(domain.EmployeesManage, domain.Everywhere))
 	// lead runs the employees of retail, and may do with clients of the north desk what a manager of it may.
@@ -92,6 +94,8 @@ func TestManaging(t *testing.T) {
 		"of another project, by the head":  {head, working(ids(wholesale), ids(harbour), role.Agent), ErrAbsent},
 		"of two projects, by the head":     {head, working(ids(retail, wholesale), ids(north), role.Agent), errElsewhere},
 		"of no project, by the head":       {head, working(ids(), ids(), role.Agent), ErrAbsent},
+		"elsewhere, by who sees them":      {watcher, working(ids(wholesale), ids(harbour), role.Agent), domain.ErrForbidden},
+		"nowhere, by who sees them":        {watcher, working(ids(), ids()), domain.ErrForbidden},
 		"an admin, by the head":            {head, working(ids(retail), ids(north), role.Admin), notYours("roles")},
 		"an auditor, by the head":          {head, working(ids(retail), ids(north), role.Auditor), notYours("roles")},
 		"who may erase, by the head":       {head, working(ids(retail), ids(north), role.Agent, tester.String()), notYours("roles")},
@@ -173,6 +177,7 @@ func TestAssignByWhom(t *testing.T) {
 		"unseen":                           {World: world, By: hidden, Given: here, When: to(nil, ids(south)), Err: ErrAbsent},
 		"somebody elsewhere":               {World: world, By: head, Given: working(ids(wholesale), ids(), role.Agent), When: to(ids(retail), nil), Err: ErrAbsent},
 		"somebody of nowhere":              {World: world, By: head, Given: working(ids(), ids(), role.Agent), When: to(ids(retail), nil), Err: ErrAbsent},
+		"somebody elsewhere who is seen":   {World: world, By: watcher, Given: working(ids(wholesale), ids()), When: to(ids(retail, wholesale), nil), Err: domain.ErrForbidden},
 		"to one's own desk":                {World: world, By: head, Given: here, When: to(nil, ids(north, south)), Then: assigned(ids(retail), ids(north, south))},
 		"to another's project":             {World: world, By: head, Given: here, When: to(ids(retail, wholesale), nil), Err: projects},
 		"to another's desk":                {World: world, By: head, Given: here, When: to(ids(retail), ids(north, harbour)), Err: desks},
