@@ -26,7 +26,7 @@ func (a *API) passwords(api *httpapi.API) {
 	type change struct {
 		Body struct {
 			Old string `json:"old_password" maxLength:"256"`
-			New string `json:"password" maxLength:"256" doc:"The new one"`
+			New string `json:"new_password" maxLength:"256"`
 		}
 	}
 	httpapi.Handle(api, httpapi.Op{ID: "change-password", Method: "POST", Path: "/api/v1/me/password", Summary: "Change one's password; all other sessions end", Tag: "me", Status: http.StatusNoContent},
@@ -55,7 +55,7 @@ func (a *API) passwords(api *httpapi.API) {
 	type reset struct {
 		Body struct {
 			Token    string `json:"token" maxLength:"100" doc:"What the link holds behind #token="`
-			Password string `json:"password" maxLength:"256" doc:"The new one"`
+			Password string `json:"new_password" maxLength:"256"`
 		}
 	}
 	httpapi.Handle(api, httpapi.Op{

@@ -37,15 +37,24 @@ func (a *API) secondFactor(api *httpapi.API) {
 		out.Body.Enabled, out.Body.Left = f.Enabled, f.RecoveryCodesLeft
 		return out, err
 	})
+	type proof struct {
+		Body struct {
+			Password string `json:"password" maxLength:"256"`
+		}
+	}
 	type begun struct {
 		Body struct {
 			Secret string `json:"secret" doc:"For typing into an authenticator"`
 			URI    string `json:"uri" doc:"The same as an otpauth:// URI, for a QR code"`
 		}
 	}
-	httpapi.Handle(api, op("begin-second-factor", "POST", path, "Begin to set up a second factor; it counts once a code has confirmed it", 0), func(ctx context.Context, _ *struct{}) (*begun, error) {
+	httpapi.Handle(api, op("begin-second-factor", "POST", path, "Begin to set up a second factor; it counts once a code has confirmed it", 0), func(ctx context.Context, in *proof) (*begun, error) {
 		who, err := person(ctx)
 		if err != nil {
+			return nil, err
+		}
+		// Whoever has found an open session must not lock its owner out.
+		if err := a.Credentials.ProvePassword(ctx, who.Who, in.Body.Password); err != nil {
 			return nil, err
 		}
 		s, err := a.employee(ctx, who.Who)

@@ -57,10 +57,13 @@ var (
 
 // LockedError refuses an attempt because of those before it.
 type LockedError struct {
-	RetryAfter time.Duration // from now; more than none
+	Wait time.Duration // from now; more than none
 }
 
-func (e *LockedError) Error() string { return fmt.Sprintf("%s (%s)", ErrLocked.Msg, e.RetryAfter) }
+func (e *LockedError) Error() string { return fmt.Sprintf("%s (%s)", ErrLocked.Msg, e.Wait) }
 
 // Unwrap is [ErrLocked], for those who do not care how long it takes.
 func (e *LockedError) Unwrap() error { return ErrLocked }
+
+// RetryAfter is when it is worth trying again.
+func (e *LockedError) RetryAfter() time.Duration { return e.Wait }

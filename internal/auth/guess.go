@@ -191,7 +191,7 @@ func (s *Store) admit(ctx context.Context, g guess) (*ticket, error) {
 			}
 		}
 		if until.After(t.at) {
-			return &LockedError{RetryAfter: until.Sub(t.at)}
+			return &LockedError{Wait: until.Sub(t.at)}
 		}
 		var b pgx.Batch
 		for i, k := range g.keys {

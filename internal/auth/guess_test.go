@@ -31,10 +31,10 @@ func wait(t *testing.T, err error) time.Duration {
 	if !ok {
 		return 0
 	}
-	if !errors.Is(err, ErrLocked) || domain.KindOf(err) != domain.TooMany || locked.RetryAfter <= 0 {
-		t.Errorf("%v after %s", err, locked.RetryAfter)
+	if !errors.Is(err, ErrLocked) || domain.KindOf(err) != domain.TooMany || locked.Wait <= 0 {
+		t.Errorf("%v after %s", err, locked.Wait)
 	}
-	return locked.RetryAfter
+	return locked.Wait
 }
 
 // wrong is an attempt that fails, without the work of a hash.

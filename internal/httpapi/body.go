@@ -20,9 +20,9 @@ const (
 )
 
 // readBody replaces the request's body by one that is all there and is one JSON
-// object in which no field stands twice. Whatever parses it afterwards, by
-// whichever rules of its own, reads the same.
-func readBody(w http.ResponseWriter, r *http.Request) error {
+// object in which no field stands twice, or nothing where it is optional. Whatever
+// parses it afterwards, by whichever rules of its own, reads the same.
+func readBody(w http.ResponseWriter, r *http.Request, optional bool) error {
 	if err := checkMediaType(r.Header.Get("Content-Type")); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 		return bodyError(err) // the frame's deadline stands: net/http reads what is left of the body before it answers
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would cancel the request's context while the operation runs
-	if err := checkObject(raw); err != nil {
+	if err := checkObject(raw); err != nil && (!optional || len(raw) > 0) {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(raw))

@@ -208,14 +208,15 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		s := schemas.Schema(reflect.TypeOf(op.Lines), true, "")
 		o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: s}}}}
 	}
-	_, body := reflect.TypeFor[I]().FieldByName("Body")
+	field, body := reflect.TypeFor[I]().FieldByName("Body")
+	optional := body && field.Type.Kind() == reflect.Pointer
 	// Before anything of the request is looked at: who may not call an operation
 	// learns nothing of what it takes.
 	o.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humamux.Unwrap(ctx)
 		err := op.admits(access.From(ctx.Context()))
 		if err == nil && body {
-			err = readBody(w, r)
+			err = readBody(w, r, optional)
 		}
 		if err != nil {
 			problem(ctx.Context(), a.logger, err).write(w)
