@@ -107,6 +107,33 @@ var Aggregate = domain.Decider[State, Command, Event]{
 	Refs:     refs,
 	Decide:   decide,
 	Evolve:   evolve,
+	Depends:  depends,
+	Correct:  correct,
+}
+
+// depends has a manager who leaves at the moment of being chosen not stay one: either
+// they see the client when they leave, or we see here that they have left.
+func depends(e Event) []domain.Ref {
+	var manager domain.ID
+	switch e := e.(type) {
+	case Registered:
+		manager = e.ManagerID
+	case Reassigned:
+		manager = e.To.ManagerID
+	case Edited, Retagged, StatusChanged, Deactivated, Reactivated:
+	}
+	if manager == (domain.ID{}) {
+		return nil
+	}
+	return []domain.Ref{{Category: domain.Employee, ID: manager}}
+}
+
+func correct(s State, w domain.World) (Command, bool) {
+	a := s.Assignment
+	if a.ManagerID == (domain.ID{}) || domain.Look[employee.State](w, domain.Ref{Category: domain.Employee, ID: a.ManagerID}).Eligible(a.ProjectID, a.DeskID) {
+		return nil, false
+	}
+	return HandOver{From: a.ManagerID}, true
 }
 
 func (c Register) assignment() Assignment {
@@ -275,7 +302,8 @@ func (a Assignment) check(w domain.World, by domain.Authority, p domain.Permissi
 	}
 	if a.DeskID != (domain.ID{}) {
 		switch d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: a.DeskID}); {
-		case reach < domain.InProjects && !by.Scope.Desks[a.DeskID]:
+		case reach < domain.InProjects && !by.Scope.Desks[a.DeskID],
+			reach == domain.InProjects && !by.Scope.Projects[d.ProjectID]: // whether there is one or it is another's is told nobody
 			f.Add(domain.OutOfReach("desk_id", "desk"))
 		case !d.Exists():
 			f.Add(domain.Fault("desk_id", "unknown", "%s names no desk", a.DeskID))
