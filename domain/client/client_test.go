@@ -357,6 +357,7 @@ func TestUnseen(t *testing.T) {
 	commands := []Command{
 		Edit{map[string]any{"x": "y"}},
 		Assign{ProjectID: set(nothing)},
+		HandOver{ann, nothing},
 		Retag{Add: []string{""}},
 		ChangeStatus{"?"},
 		Deactivate{},
@@ -393,6 +394,8 @@ func TestRefs(t *testing.T) {
 		"register, all":          {Register{ProjectID: retail, DeskID: set(north), ManagerID: set(bob)}, 3},
 		"assign looks at all":    {Assign{DeskID: set(south)}, 3},
 		"off desk and manager":   {Assign{DeskID: set(nobody), ManagerID: set(nobody)}, 1},
+		"to nobody":              {HandOver{bob, nobody}, 2},
+		"to another":             {HandOver{bob, ann}, 3},
 		"edit":                   {Edit{}, 0},
 		"retag":                  {Retag{}, 0},
 		"status":                 {ChangeStatus{}, 0},

@@ -27,7 +27,7 @@ var someTags = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b ", " c", "C", "
 func someCommand(t *rapid.T) Command {
 	status := rapid.SampledFrom([]Status{"", Lead, Active, Inactive, "bogus"})
 	reason := rapid.SampledFrom([]string{"", " ", "moved", "a\x00"})
-	switch rapid.IntRange(0, 6).Draw(t, "command") {
+	switch rapid.IntRange(0, 7).Draw(t, "command") {
 	case 0:
 		return Register{
 			Details: rapid.OneOf(stored, someDetails).Draw(t, "details"), ProjectID: rapid.SampledFrom(everyID[:3]).Draw(t, "project"),
@@ -43,6 +43,8 @@ func someCommand(t *rapid.T) Command {
 		return ChangeStatus{status.Draw(t, "status")}
 	case 5:
 		return Deactivate{reason.Draw(t, "reason")}
+	case 6:
+		return HandOver{rapid.SampledFrom(everyID).Draw(t, "from"), rapid.SampledFrom(everyID).Draw(t, "to")}
 	default:
 		return Reactivate{}
 	}
