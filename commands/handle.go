@@ -115,8 +115,52 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 	if err == nil && e.revision == res.Revision {
 		s.remember(ref, e)
 	}
+	settle(ctx, s, d, ref, events, m)
 	return Outcome{Result: res}, nil // it is in the log; what could not be remembered will be read
 }
+
+// settle corrects what events rest on and has changed before they were in the log. It
+// has to hold whoever looks first: whoever changes the one looks at the other
+// afterwards.
+func settle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], ref domain.Ref, events []E, m domain.Meta) {
+	if d.Depends == nil {
+		return
+	}
+	var refs []domain.Ref
+	for _, e := range events {
+		refs = append(refs, d.Depends(e)...)
+	}
+	if len(refs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settling)
+	defer cancel()
+	world, err := s.world(ctx, refs)
+	if err != nil {
+		return // an outage: the next change of either finds it
+	}
+	e, err := s.load(ctx, ref)
+	if err != nil {
+		return
+	}
+	c, wrong := d.Correct(e.state.(S), world)
+	if !wrong {
+		return
+	}
+	m = derived(m, "correct")
+	m.Aggregate = ref.ID
+	if found, err := d.Decide(e.state.(S), c, world, m); err == nil && len(found) > 0 {
+		boxed := make([]any, len(found))
+		for i, e := range found {
+			boxed[i] = e
+		}
+		// Where somebody else gets in between, their change is settled after it.
+		_, _ = s.log.Append(ctx, ref.Stream(), e.revision, m, boxed...)
+	}
+}
+
+// settling bounds how long a correction takes, with nobody waiting for it any more.
+const settling = 10 * time.Second
 
 // replay answers a command that was carried out before, if it is the same one.
 func replay(ctx context.Context, s *Store, ref domain.Ref, done carriedOut, m domain.Meta) (Outcome, error) {

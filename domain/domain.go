@@ -50,6 +50,12 @@ type Decider[S, C, E any] struct {
 	// Companions are the streams that have to exist before the event does,
 	// each created with the given events unless it exists. Nil means none.
 	Companions func(ID, E) []Companion
+	// Depends names the aggregates that have to be in a certain state for the event to
+	// hold, which may have left it between the decision and its being in the log:
+	// nothing can change two streams at once. Nil means none.
+	Depends func(E) []Ref
+	// Correct is the command of the system that makes up for that.
+	Correct func(S, World) (C, bool)
 }
 
 // The categories of the aggregates: how the names of their streams begin.
