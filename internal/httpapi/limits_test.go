@@ -173,24 +173,29 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestBurstTogether takes from one bucket in many goroutines, some of which create it.
+// TestBurstTogether takes from new buckets in many goroutines at once: whichever of
+// them creates a bucket, all take from the same.
 func TestBurstTogether(t *testing.T) {
-	b := newBuckets[int]("actor", Limit{Rate: 1, Burst: 100}, Limit{})
+	const keys, takers = 2000, 8
+	b := newBuckets[int]("actor", Limit{Rate: 0.001, Burst: 1}, Limit{})
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	var passed atomic.Int64
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 50 {
-				if b.take(http.Header{}, 1, now) == nil {
+	for key := range keys {
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for range takers {
+			wg.Go(func() {
+				<-start
+				if b.take(http.Header{}, key, now) == nil {
 					passed.Add(1)
 				}
-			}
-		})
+			})
+		}
+		close(start)
+		wg.Wait()
 	}
-	wg.Wait()
-	if passed.Load() != 100 {
-		t.Errorf("%d passed", passed.Load())
+	if passed.Load() != keys {
+		t.Errorf("%d passed, of %d buckets with one token each", passed.Load(), keys)
 	}
 }
 

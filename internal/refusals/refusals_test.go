@@ -354,6 +354,39 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestSubjects holds that of what somebody tries through, the first few are kept.
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	s := open(t, connect(t, pgtest.Database(t)))
+	var asked []domain.ID
+	for i := range 2 * mostSubject {
+		r := refusal()
+		asked = append(asked, r.Subject)
+		s.Add(r)
+		s.Add(r)
+		if i == 3 {
+			flush(t, s)
+		}
+	}
+	flush(t, s)
+	rows := list(t, s, Filter{})
+	if len(rows) != 1 || rows[0].Count != 4*mostSubject || rows[0].Subject != asked[0] {
+		t.Fatalf("%+v", rows)
+	}
+	if d := cmp.Diff(asked[:mostSubject], rows[0].Subjects); d != "" {
+		t.Error(d)
+	}
+	for range 2 * mostSubject {
+		r := refusal()
+		r.Actor = domain.ID{2}
+		s.Add(r)
+	}
+	flush(t, s)
+	if rows := list(t, s, Filter{Actor: domain.ID{2}}); len(rows) != 1 || len(rows[0].Subjects) != mostSubject {
+		t.Errorf("%+v", rows)
+	}
+}
+
 func TestHostileText(t *testing.T) {
 	t.Parallel()
 	s := open(t, connect(t, pgtest.Database(t)))
