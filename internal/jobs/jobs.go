@@ -82,7 +82,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Jobs, error) {
 		insert: map[string]river.InsertOpts{}, queues: map[string]river.QueueConfig{},
 	}
 	var err error
-	j.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: Schema, Logger: quiet(cfg.Logger)})
+	j.client, err = river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: Schema, Logger: quiet(cfg.Logger), FetchCooldown: fetch})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}

@@ -22,6 +22,11 @@ const (
 	completed = 24 * time.Hour
 	failed    = 7 * 24 * time.Hour
 
+	// fetch is how often a queue is looked at while there is something in it: the number
+	// of workers by this is the most that a process does. River's default is ten times as
+	// long, which would hold quick jobs up.
+	fetch = 10 * time.Millisecond
+
 	firstWait, lastWait = time.Second, 30 * time.Second
 )
 
@@ -71,6 +76,7 @@ func (j *Jobs) start(ctx context.Context, pool *pgxpool.Pool, queues map[string]
 			RescueStuckJobsAfter:        j.cfg.Rescue,
 			SoftStopTimeout:             j.cfg.Grace,
 			CompletedJobRetentionPeriod: completed, CancelledJobRetentionPeriod: failed, DiscardedJobRetentionPeriod: failed,
+			FetchCooldown:       fetch,
 			FetchOnlyKnownKinds: true, // a newer process may have inserted others
 		})
 		if err != nil {

@@ -3,11 +3,13 @@ package mail
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
+	"net"
 	"net/mail"
 	"os"
 	"os/exec"
@@ -152,7 +154,6 @@ func TestHelper(t *testing.T) {
 	if os.Getenv("MAIL_HELPER_DATABASE") == "" {
 		return
 	}
-	t.Setenv("ANNALS_TEST_DATABASE", os.Getenv("MAIL_HELPER_DATABASE"))
 	helper(t, os.Getenv("MAIL_HELPER_DATABASE"), os.Getenv("MAIL_HELPER_SMTP"))
 }
 
@@ -281,4 +282,36 @@ func TestRefusedMessages(t *testing.T) {
 		}
 	}
 	o.send(m, good)
+}
+
+// What a server does before it was told of a message is no message's fault.
+func TestAServerThatIsNone(t *testing.T) {
+	t.Parallel()
+	for says, want := range map[string]string{
+		"554 5.3.2 closed\r\n": "connect: 554 5.3.2 closed", "421 later\r\n": "connect: 421 later",
+		"s3cr3t\r\n": "connect: the server does not speak SMTP", "": "connect: EOF", "220 hello\r\n": "EHLO: smtp: EHLO/HELO exchange failed",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer l.Close()
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, says)
+			_ = conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+		srv, _, err := settings(Config{SMTP: "smtp://" + l.Addr().String(), From: "annals@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = srv.deliver(t.Context(), letter{from: "a@example.com", to: "b@example.com"})
+		if r, ok := errors.AsType[*refusal](err); !ok || r.permanent || !strings.Contains(r.Error(), want) {
+			t.Errorf("%q: %v", says, err)
+		}
+	}
 }

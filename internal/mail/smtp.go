@@ -61,6 +61,9 @@ var enhanced = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 // permanent: that it lets nobody in, or not us, somebody will put right.
 func refused(step string, err error, aboutMessage bool) *refusal {
 	r := &refusal{step: step, text: plain(err.Error())}
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		r.text = "the server does not speak SMTP" // and the error quotes what it said
+	}
 	if said, ok := errors.AsType[*textproto.Error](err); ok {
 		r.code, r.text = said.Code, plain(said.Msg)
 		signIn := slices.Contains([]int{530, 534, 535, 538}, r.code) // RFC 4954 §6
