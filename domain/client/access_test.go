@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"annals/domain"
 	"annals/domain/domaintest"
+	"annals/domain/employee"
 	"annals/domain/role"
 )
 
@@ -231,5 +234,53 @@ func TestEveryCommandNeedsSomething(t *testing.T) {
 		if name := fmt.Sprintf("%T", c); c.Needs() != want[name] || want[name] == "" {
 			t.Errorf("%s needs %q", name, c.Needs())
 		}
+	}
+}
+
+// TestManagerWhoLeft: whoever leaves, or is deactivated, while they are made the
+// manager of a client, does not stay it, and nothing else about it is touched.
+func TestManagerWhoLeft(t *testing.T) {
+	chosen := Assignment{retail, north, bob}
+	for what, c := range map[string]struct {
+		event Event
+		want  []domain.Ref
+	}{
+		"registered":               {Registered{Assignment: chosen}, []domain.Ref{{Category: domain.Employee, ID: bob}}},
+		"registered with none":     {Registered{Assignment: Assignment{ProjectID: retail}}, nil},
+		"assigned":                 {Reassigned{To: chosen}, []domain.Ref{{Category: domain.Employee, ID: bob}}},
+		"assigned to none":         {Reassigned{From: chosen}, nil},
+		"edited, as anything else": {Edited{}, nil},
+	} {
+		if diff := cmp.Diff(c.want, Aggregate.Depends(c.event)); diff != "" {
+			t.Errorf("%s depends on (-want +got)\n%s", what, diff)
+		}
+	}
+	s := Aggregate.Evolve(State{}, Registered{lee, chosen, Lead, nil})
+	who := domain.Ref{Category: domain.Employee, ID: bob}
+	for what, e := range map[string]struct {
+		now   employee.State
+		stays bool
+	}{
+		"stayed":          {assigned(ids(retail), ids(north)), true},
+		"left the desk":   {assigned(ids(retail), nil), false},
+		"left it all":     {assigned(nil, nil), false},
+		"was deactivated": {employee.Aggregate.Evolve(assigned(ids(retail), ids(north)), employee.Deactivated{}), false},
+		"never was":       {employee.State{}, false},
+	} {
+		w := domain.World{who: e.now} // which is all that is looked at
+		c, wrong := Aggregate.Correct(s, w)
+		if wrong == e.stays {
+			t.Errorf("who %s: to be corrected: %v", what, wrong)
+		}
+		if !wrong {
+			continue
+		}
+		got, err := Aggregate.Decide(s, c, w, domain.Meta{By: domain.Root})
+		if diff := cmp.Diff([]Event{Reassigned{From: chosen, To: Assignment{ProjectID: retail, DeskID: north}}}, got); err != nil || diff != "" {
+			t.Errorf("who %s: %v (-want +got)\n%s", what, err, diff)
+		}
+	}
+	if _, wrong := Aggregate.Correct(Aggregate.Evolve(s, Reassigned{From: chosen, To: Assignment{ProjectID: retail}}), nil); wrong {
+		t.Error("a client without a manager is corrected")
 	}
 }

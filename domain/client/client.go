@@ -183,6 +183,9 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		if s.Assignment.ManagerID != c.From {
 			return nil, nil
 		}
+		if c.To == (domain.ID{}) && c.From != c.To { // the rest of where it belongs was checked when it came there
+			return []Event{Reassigned{From: s.Assignment, To: c.assign().over(s.Assignment)}}, nil
+		}
 		return c.assign().decide(s, w, m)
 	case Retag:
 		return c.decide(s)
