@@ -58,7 +58,12 @@ func (Revoke) command() {}
 // State is a key.
 type State struct {
 	exists, revoked bool
-	Created
+	Name            string
+	OwnerID         domain.ID
+	Permissions     []domain.Grant
+	Projects        []domain.ID // none of both: those of the owner
+	Desks           []domain.ID
+	ExpiresAt       *time.Time // none: never
 }
 
 // Exists says whether there is such a key, revoked or not.
@@ -210,7 +215,10 @@ func sorted(ids []domain.ID) []domain.ID {
 func evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Created:
-		s.exists, s.Created = true, e
+		s = State{
+			exists: true, Name: e.Name, OwnerID: e.OwnerID, Permissions: e.Permissions,
+			Projects: e.Projects, Desks: e.Desks, ExpiresAt: e.ExpiresAt,
+		}
 	case Revoked:
 		s.revoked = true
 	}

@@ -40,10 +40,8 @@ func grants(p domain.Permission, r domain.Reach) []domain.Grant {
 }
 
 // head is Ann, who runs retail and works on its north desk.
-func head(more ...domain.Grant) domain.Authority {
-	rights := domain.RightsOf(append(more,
-		domain.Grant{Permission: domain.ClientsView, Reach: domain.InProjects}, domain.Grant{Permission: domain.ClientsEdit, Reach: domain.OnDesks},
-		domain.Grant{Permission: domain.AuditView, Reach: domain.Everywhere})...)
+func head() domain.Authority {
+	rights := domain.Rights{domain.ClientsView: domain.InProjects, domain.ClientsEdit: domain.OnDesks, domain.AuditView: domain.Everywhere}
 	return domain.Authority{ID: ann, Rights: rights, Scope: domain.ScopeOf(ids(retail), ids(north))}
 }
 
@@ -188,7 +186,7 @@ func someIDs(t *rapid.T, label string, among []domain.ID) []domain.ID {
 func someRights(t *rapid.T, label string) domain.Rights {
 	rights := domain.Rights{}
 	for _, p := range []domain.Permission{domain.ClientsView, domain.ClientsEdit, domain.EmployeesManage} {
-		if r := domain.Reach(rapid.IntRange(0, 4).Draw(t, label+" "+string(p))); r > domain.Nothing { //nolint:gosec // up to four
+		if r := domain.Reach(rapid.IntRange(0, 4).Draw(t, label+" "+string(p))); r > domain.Nothing {
 			rights[p] = r
 		}
 	}

@@ -22,6 +22,7 @@ var (
 type Command interface {
 	// Needs is the permission that has to reach the client.
 	Needs() domain.Permission
+	command()
 }
 
 type (
@@ -63,6 +64,15 @@ type (
 	// Reactivate takes the deactivation back.
 	Reactivate struct{}
 )
+
+func (Register) command()     {}
+func (Edit) command()         {}
+func (Assign) command()       {}
+func (HandOver) command()     {}
+func (Retag) command()        {}
+func (ChangeStatus) command() {}
+func (Deactivate) command()   {}
+func (Reactivate) command()   {}
 
 // Needs implements [Command].
 func (Register) Needs() domain.Permission { return domain.ClientsCreate }

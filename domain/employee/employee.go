@@ -50,7 +50,7 @@ type (
 	// Reactivate gives back what the employee had.
 	Reactivate struct{}
 	// Note keeps in the log that what an employee proves who they are with has changed.
-	Note struct{ CredentialChanged }
+	Note struct{ CredentialChanged CredentialChanged }
 )
 
 func (Register) command()   {}
@@ -246,7 +246,7 @@ func (c Register) decide(w domain.World, by domain.Authority) ([]Event, error) {
 	}
 	e := Registered{Identity: normal(Identity{c.Name, c.Email})}
 	var f domain.Faults
-	f.Add(e.Identity.check())
+	f.Add(e.check())
 	var err error
 	e.Roles, err = role.Check("roles", c.roles(), w)
 	f.Add(err)
