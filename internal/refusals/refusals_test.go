@@ -354,6 +354,51 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestTogether has two processes write the same rows at once, which must neither wait
+// for each other forever nor forget what the other wrote.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	db := connect(t, pgtest.Database(t))
+	stores := []*Store{open(t, db), open(t, db)}
+	for range 5 {
+		var wg sync.WaitGroup
+		for n, s := range stores {
+			for i := range 300 {
+				r := refusal()
+				r.Actor = domain.ID{byte(i), byte(i >> 8)}
+				r.At = noon.Add(time.Duration(10-n) * time.Second)
+				s.Add(r)
+			}
+			wg.Go(func() {
+				if err := s.flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	rows, _, err := stores[0].List(t.Context(), Filter{Limit: MaxLimit})
+	if err != nil || len(rows) != 300 {
+		t.Fatal(len(rows), err)
+	}
+	for _, r := range rows {
+		if r.Count != 10 || !r.At.Equal(noon.Add(9*time.Second)) || !r.Last.Equal(noon.Add(10*time.Second)) {
+			t.Fatalf("%+v", r)
+		}
+	}
+	late := refusal()
+	late.Actor, late.At = domain.ID{1, 0, 1}, noon.Add(50*time.Second)
+	early := late
+	early.At = noon
+	for n, r := range []Refusal{late, early} {
+		stores[n].Add(r)
+		flush(t, stores[n])
+	}
+	if got := list(t, stores[0], Filter{Actor: late.Actor}); len(got) != 1 || !got[0].At.Equal(noon) || !got[0].Last.Equal(late.At) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestSubjects holds that of what somebody tries through, the first few are kept.
 func TestSubjects(t *testing.T) {
 	t.Parallel()
