@@ -18,8 +18,8 @@ import (
 
 // Run writes what is added, at least once a second while the database keeps up, and
 // cleans the table, until ctx ends. Then it writes what is left, within five seconds,
-// and returns an error where it could not. End ctx when no request is served any
-// more: what is added later is not written.
+// and returns an error where it could not. What is added after that is not written
+// but by [Store.Flush].
 func (s *Store) Run(ctx context.Context) error {
 	var cleaner sync.WaitGroup
 	defer cleaner.Wait()
@@ -32,14 +32,14 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
 			defer cancel()
-			if err := s.flush(ending); err != nil {
+			if err := s.Flush(ending); err != nil {
 				return fmt.Errorf("refusals: %d rows could not be written: %w", s.waiting(), err)
 			}
 			return nil
 		case <-tick.C:
 		}
 		bounded, cancel := context.WithTimeout(ctx, writeBound)
-		err := s.flush(bounded)
+		err := s.Flush(bounded)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -71,8 +71,9 @@ func (s *Store) waiting() int {
 	return n
 }
 
-// flush writes all there is. What it does not get written, it keeps for the next time.
-func (s *Store) flush(ctx context.Context) error {
+// Flush writes all there is. What it does not get written, it keeps for the next time.
+// It is for what was added after [Store.Run] had ended.
+func (s *Store) Flush(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.save(ctx); err != nil { // what was left over; until it is gone, no more is taken, so that memory is bounded
