@@ -54,7 +54,7 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 		switch {
 		case errors.Is(err, eventlog.ErrConflict):
 			if try++; try > attempts {
-				return out, domain.Errorf(domain.Conflict, "busy", "others keep changing this at the same moment; try again")
+				return out, errBusy
 			}
 			if err := pause(ctx, try); err != nil {
 				return out, err
@@ -147,7 +147,7 @@ func settle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 	if !wrong {
 		return
 	}
-	m = derived(m, "correct")
+	m = derived(m)
 	m.Aggregate = ref.ID
 	if found, err := d.Decide(e.state.(S), c, world, m); err == nil && len(found) > 0 {
 		boxed := make([]any, len(found))
@@ -173,6 +173,8 @@ func replay(ctx context.Context, s *Store, ref domain.Ref, done carriedOut, m do
 	}
 	return Outcome{Result: done.result, Replayed: m.Request != nil}, nil
 }
+
+var errBusy = domain.Errorf(domain.Conflict, "busy", "others keep changing this at the same moment; try again")
 
 var errReused = domain.Fault("Idempotency-Key", "reused", "was used before for another request")
 
@@ -212,6 +214,20 @@ func companions[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, 
 		}
 	}
 	return nil
+}
+
+// refuse is how a command ends that would be refused: so, unless it was carried out
+// before.
+func refuse[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta, ifMatch eventlog.Revision, why error) (Outcome, error) {
+	d.Refs, d.Decide = nil, func(S, C, domain.World, domain.Meta) ([]E, error) { return nil, why }
+	return Handle(ctx, s, d, id, c, m, ifMatch)
+}
+
+// did says whether a command was carried out before on an aggregate, as far as this
+// process knows.
+func (s *Store) did(e *entry, command domain.ID) bool {
+	_, done := e.commands.find(command)
+	return done || s.noops.Contains(command)
 }
 
 // would says why a command would be refused now, and changes nothing.

@@ -46,7 +46,7 @@ func (a *API) authenticateKey(ctx context.Context, token string) (*access.Actor,
 		return nil, err
 	}
 	if !key.Live(a.Now()) || key.OwnerID != use.Owner || !owner.Active() {
-		return nil, auth.ErrToken
+		return nil, auth.ErrKey
 	}
 	return &access.Actor{Authority: key.Authority(may), Who: use.ID, Owner: use.Owner, Roles: []string{role.Integration}, Token: token}, nil
 }

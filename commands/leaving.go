@@ -15,8 +15,8 @@ import (
 // Directory answers what no aggregate knows alone, from the read models, whoever
 // asks: everything up to the position after.
 type Directory interface {
-	// Managed are the clients that an employee manages, at most limit.
-	Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]domain.Placed, error)
+	// Managed are the clients that an employee manages, at most limit, and how many they are.
+	Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]domain.Placed, int, error)
 	// Holders are the employees who hold a role, at most 100, and how many they are.
 	Holders(ctx context.Context, role domain.ID, after eventlog.Position) ([]domain.ID, int, error)
 	// Keys are the API keys of an employee that are not revoked.
@@ -26,17 +26,23 @@ type Directory interface {
 // mostAtOnce bounds how many clients change hands in one request.
 const mostAtOnce = 10_000
 
-// managed are the clients that an employee manages outside of what stays theirs.
-func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain.Place) bool) ([]domain.Placed, error) {
+// stillManaged are the clients that an employee manages, at most limit, and how many
+// they are.
+func (a *API) stillManaged(ctx context.Context, employee domain.ID, limit int) ([]domain.Placed, int, error) {
 	head, err := a.Store.log.Head(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	all, err := a.Directory.Managed(ctx, employee, head, mostAtOnce+1)
+	return a.Directory.Managed(ctx, employee, head, limit)
+}
+
+// managed are the clients that an employee manages outside of what stays theirs.
+func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain.Place) bool) ([]domain.Placed, error) {
+	all, total, err := a.stillManaged(ctx, employee, mostAtOnce)
 	if err != nil {
 		return nil, err
 	}
-	if len(all) > mostAtOnce {
+	if total > mostAtOnce {
 		return nil, domain.Errorf(domain.Conflict, "employee.manages_too_many", "the employee manages more than %d clients: assign some of them to somebody else first", mostAtOnce)
 	}
 	var out []domain.Placed
@@ -105,8 +111,7 @@ func (a *API) handOver(ctx context.Context, to addressed, clients []domain.Place
 	g.SetLimit(16)
 	for _, c := range clients {
 		g.Go(func() error {
-			m := derived(to.meta, "hand over "+c.ID.String())
-			_, err := Handle(ctx, a.Store, client.Aggregate, c.ID, client.Command(client.HandOver{From: to.id, To: heir}), m, AnyRevision)
+			_, err := Handle(ctx, a.Store, client.Aggregate, c.ID, client.Command(client.HandOver{From: to.id, To: heir}), derived(to.meta), AnyRevision)
 			if err != nil {
 				return fmt.Errorf("hand over client %s: %w", c.ID, err)
 			}
@@ -116,9 +121,10 @@ func (a *API) handOver(ctx context.Context, to addressed, clients []domain.Place
 	return g.Wait()
 }
 
-// derived is the circumstances of what follows from a command: the same for the same
-// command sent again, and not bounded by what its actor may do, which the command was.
-func derived(m domain.Meta, what string) domain.Meta {
-	m.Causation, m.Command, m.By, m.Request = m.Command, uuid.NewSHA1(m.Command, []byte(what)), domain.Root, nil
+// derived is the circumstances of what follows from a command, and is not bounded by
+// what its actor may do, which the command was. It is another command each time, since
+// what it is for may have come about again: a client that was handed over and given back.
+func derived(m domain.Meta) domain.Meta {
+	m.Causation, m.Command, m.By, m.Request = m.Command, uuid.New(), domain.Root, nil
 	return m
 }

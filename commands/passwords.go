@@ -35,11 +35,14 @@ func (a *API) passwords(api *httpapi.API) {
 			if err != nil {
 				return nil, err
 			}
-			err = a.Credentials.ChangePassword(ctx, who.Who, in.Body.Old, in.Body.New, a.note(who.Who, "password", "changed"))
-			if err != nil {
-				return nil, err
-			}
-			return nil, a.Credentials.EndAll(ctx, who.Who, who.Session)
+			note := a.note(who.Who, "password", "changed")
+			return nil, a.Credentials.ChangePassword(ctx, who.Who, in.Body.Old, in.Body.New, func(ctx context.Context) error {
+				// Before it counts: no session that the old one began outlives it, whatever comes in between.
+				if err := a.Credentials.EndAll(ctx, who.Who, who.Session); err != nil {
+					return err
+				}
+				return note(ctx)
+			})
 		})
 	type forgotten struct {
 		Body struct {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -99,13 +100,14 @@ func (a *API) RegisterEmployee(ctx context.Context, id domain.ID, c employee.Reg
 	}
 	out, err := Handle(ctx, a.Store, employee.Aggregate, id, employee.Command(c), m, AnyRevision)
 	if err == nil && there && password != "" && m.Request != nil {
-		// The fingerprint of the request knows nothing of the password: that must not get into the log.
-		same, err := a.Credentials.HasPassword(ctx, id, password)
+		// The fingerprint of the request knows nothing of the password: that must not get
+		// into the log. Repeating a request must not be a way to guess what it is today.
+		err = a.Credentials.ProvePassword(ctx, id, password)
+		if errors.Is(err, auth.ErrPassword) {
+			err = errReused
+		}
 		if err != nil {
 			return Outcome{}, err
-		}
-		if !same {
-			return Outcome{}, errReused
 		}
 	}
 	return out, err
@@ -120,51 +122,93 @@ func (a *API) employee(ctx context.Context, id domain.ID) (employee.State, error
 	return Load[employee.State](ctx, a.Store, domain.Ref{Category: domain.Employee, ID: id})
 }
 
+// errSuperseded keeps an address out of the credentials that the log does not have.
+var errSuperseded = errors.New("the employee has another address by now")
+
 // EditEmployee changes who an employee is. A new address is given to them in the
 // credentials together with the event: inside the transaction, which is committed
-// when the event is in the log.
+// when the event is in the log, and only if the log has no later address. Where that
+// was cut off, the next request for the same address does what is left.
 func (a *API) EditEmployee(ctx context.Context, to addressed, c employee.Edit) (Outcome, error) {
-	s, err := a.employee(ctx, to.id)
-	if err != nil {
-		return Outcome{}, err
-	}
 	edit := func(ctx context.Context) (out Outcome, err error) {
 		return Handle(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, to.at)
 	}
-	if !c.Email.Set || c.Over(s).Email == s.Email {
+	if !c.Email.Set {
 		return edit(ctx)
 	}
-	if err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil {
-		return edit(ctx) // which says the same, or that it was done before
+	e, err := a.Store.load(ctx, domain.Ref{Category: domain.Employee, ID: to.id})
+	if err != nil {
+		return Outcome{}, err
+	}
+	s, done := e.state.(employee.State), a.Store.did(e, to.meta.Command)
+	if err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil && !done {
+		return refuse(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, to.at, err)
+	}
+	email := c.Over(s).Email
+	if email != s.Email && done {
+		return edit(ctx) // as it ended then; they have got another one since
+	}
+	if email == s.Email {
+		owner, known, err := a.Credentials.ByEmail(ctx, email)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if known && owner == to.id {
+			c.Email = domain.Field[string]{} // or it would undo, in the log only, what changes it in between
+			return edit(ctx)
+		}
 	}
 	var out Outcome
-	err = a.Credentials.ChangeEmail(ctx, to.id, c.Over(s).Email, a.employeeExists, func(ctx context.Context) (err error) {
-		out, err = edit(ctx)
+	err = a.Credentials.ChangeEmail(ctx, to.id, email, a.employeeExists, func(ctx context.Context) (err error) {
+		if out, err = edit(ctx); err != nil {
+			return err
+		}
+		s, err := a.employee(ctx, to.id)
+		if err == nil && s.Email != email {
+			err = errSuperseded
+		}
 		return err
 	})
+	if errors.Is(err, errSuperseded) {
+		err = nil
+	}
 	return out, err
 }
 
 // AssignEmployee sets where an employee works. Whoever leaves a project or desk leaves
 // no clients behind there.
 func (a *API) AssignEmployee(ctx context.Context, to addressed, c employee.Assign) (Outcome, error) {
-	s, err := a.employee(ctx, to.id)
+	for range attempts {
+		out, err := a.assignEmployee(ctx, to, c)
+		if to.at != AnyRevision || domain.KindOf(err) != domain.Precondition {
+			return out, err
+		}
+	}
+	return Outcome{}, errBusy
+}
+
+// assignEmployee assigns an employee who is at the revision from which it was found
+// out what they leave behind.
+func (a *API) assignEmployee(ctx context.Context, to addressed, c employee.Assign) (Outcome, error) {
+	e, err := a.Store.load(ctx, domain.Ref{Category: domain.Employee, ID: to.id})
 	if err != nil {
 		return Outcome{}, err
 	}
+	at := to.at
+	if at == AnyRevision {
+		at = e.revision
+	}
+	done := a.Store.did(e, to.meta.Command)
+	if err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil && !done {
+		return refuse(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, at, err)
+	}
+	s := e.state.(employee.State)
 	after := domain.ScopeOf(c.Over(s))
 	stays := func(p domain.Place) bool { return after.Covers(p.Project, p.Desk) }
-	leaves := false
-	for _, id := range s.Projects {
-		leaves = leaves || !after.Projects[id]
-	}
-	for _, id := range s.Desks {
-		leaves = leaves || !after.Desks[id]
-	}
 	assign := func() (Outcome, error) {
-		return Handle(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, to.at)
+		return Handle(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, at)
 	}
-	if !leaves || would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta) != nil {
+	if done || at != e.revision || after.Holds(s.Scope()) {
 		return assign()
 	}
 	behind, err := a.managed(ctx, to.id, stays)
@@ -217,41 +261,46 @@ func (a *API) deactivateEmployee(api *httpapi.API, r route) {
 		if err != nil {
 			return nil, err
 		}
-		o, left, err := a.DeactivateEmployee(ctx, to, c)
+		o, left, total, err := a.DeactivateEmployee(ctx, to, c)
 		if err != nil {
 			return nil, err
 		}
 		out := answerTo(o)
-		ids := clientIDs(left)
-		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, ids[:min(len(ids), 100)], len(ids)}}, nil
+		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, clientIDs(left), total}}, nil
 	})
 }
 
 // DeactivateEmployee ends an employee's access, and then has their clients taken over
 // where somebody is named for it. It returns the clients that they still manage.
-func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (Outcome, []domain.Placed, error) {
+func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (out Outcome, left []domain.Placed, total int, err error) {
 	command := employee.Command(c)
-	if err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Set {
+	if err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Value != (domain.ID{}) {
 		behind, err := a.managed(ctx, to.id, nobodys)
 		if err == nil {
 			err = a.checkHeir(ctx, to.id, behind, c.ReassignTo.Value)
 		}
 		if err != nil {
-			return Outcome{}, nil, err
+			return Outcome{}, nil, 0, err
 		}
 	}
-	out, err := Handle(ctx, a.Store, employee.Aggregate, to.id, command, to.meta, to.at)
-	if err != nil {
-		return out, nil, err
+	if out, err = Handle(ctx, a.Store, employee.Aggregate, to.id, command, to.meta, to.at); err != nil {
+		return out, nil, 0, err
+	}
+	s, err := a.employee(ctx, to.id)
+	if err != nil || s.Active() { // a request of before they were reactivated
+		return out, nil, 0, err
 	}
 	if err := a.endAccess(ctx, to); err != nil {
-		return out, nil, err
+		return out, nil, 0, err
 	}
-	left, err := a.managed(ctx, to.id, nobodys)
-	if err != nil || !c.ReassignTo.Set {
-		return out, left, err
+	if !c.ReassignTo.Set {
+		left, total, err = a.stillManaged(ctx, to.id, 100)
+		return out, left, total, err
 	}
-	return out, nil, a.handOver(ctx, to, left, c.ReassignTo.Value)
+	if left, err = a.managed(ctx, to.id, nobodys); err != nil {
+		return out, nil, 0, err
+	}
+	return out, nil, 0, a.handOver(ctx, to, left, c.ReassignTo.Value)
 }
 
 func nobodys(domain.Place) bool { return false }
@@ -268,7 +317,7 @@ func (a *API) endAccess(ctx context.Context, to addressed) error {
 		return err
 	}
 	for _, key := range keys {
-		if err := a.revokeKey(ctx, key, derived(to.meta, "revoke/"+key.String())); err != nil {
+		if err := a.revokeKey(ctx, key, derived(to.meta)); err != nil {
 			return err
 		}
 	}

@@ -45,8 +45,15 @@ func (a *API) roles(api *httpapi.API) {
 	}
 	remove := route{"DELETE", "/api/v1/roles/{id}", domain.RolesManage, "Delete a role that nobody holds"}
 	httpapi.Handle(api, remove.op(), func(ctx context.Context, in *deleted) (*answer, error) {
-		if err := a.unused(ctx, in.ID); err != nil {
+		to, err := a.addressed(ctx, remove, in.ID, in.Params, nil)
+		if err != nil {
 			return nil, err
+		}
+		// Who holds it is told to those only who may delete it.
+		if would(ctx, a.Store, role.Aggregate, in.ID, role.Command(role.Delete{}), to.meta) == nil {
+			if err := a.unused(ctx, in.ID); err != nil {
+				return nil, err
+			}
 		}
 		return a.onRole(ctx, remove, in.ID, in.Params, nil, role.Delete{})
 	})
@@ -68,7 +75,7 @@ func (a *API) unused(ctx context.Context, id domain.ID) error {
 		return err
 	}
 	ids, n, err := a.Directory.Holders(ctx, id, head)
-	if err != nil || n == 0 || role.IsBuiltIn(id) {
+	if err != nil || n == 0 {
 		return err
 	}
 	e := domain.Errorf(domain.Conflict, "role.in_use", "%d employees hold the role: give them others first", n)

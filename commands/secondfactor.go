@@ -109,6 +109,10 @@ func (a *API) secondFactor(api *httpapi.API) {
 	clear := op("clear-second-factor", "DELETE", employees+"/{id}/second-factor", "Take the second factor from an employee who has lost it", http.StatusNoContent)
 	clear.Tag, clear.Needs = "employees", "employees.manage"
 	httpapi.Handle(api, clear, func(ctx context.Context, in *theirs) (*struct{}, error) {
+		who, err := person(ctx)
+		if err != nil {
+			return nil, err
+		}
 		// Who may change how somebody signs in may do this.
 		to, err := a.addressed(ctx, route{method: clear.Method, path: clear.Path}, in.ID, Params{}, nil)
 		if err != nil {
@@ -116,6 +120,9 @@ func (a *API) secondFactor(api *httpapi.API) {
 		}
 		if err := would(ctx, a.Store, employee.Aggregate, in.ID, employee.Command(employee.Edit{}), to.meta); err != nil {
 			return nil, err
+		}
+		if who.Who == in.ID { // who has found an open session would be rid of it without a code
+			return nil, employee.ErrSelf
 		}
 		return nil, a.Credentials.ClearTOTP(ctx, in.ID, a.note(in.ID, "second_factor", "cleared"))
 	})

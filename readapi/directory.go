@@ -28,11 +28,12 @@ func (d *Directory) ask(ctx context.Context, after eventlog.Position, b *pgx.Bat
 	return d.api.DB.Ask(ctx, b)
 }
 
-// Managed are the clients that an employee manages, at most limit, by everything up to
-// the position.
-func (d *Directory) Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) ([]domain.Placed, error) {
-	var out []domain.Placed
+// Managed are the clients that an employee manages, at most limit, and how many they
+// are, by everything up to the position.
+func (d *Directory) Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) (out []domain.Placed, n int, err error) {
 	var b pgx.Batch
+	b.Queue(`select count(*) from annals_read.clients where manager_id = $1`, employee).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
 	b.Queue(`select id, project_id, desk_id from annals_read.clients where manager_id = $1 order by id limit $2`, employee, limit).
 		Query(func(rows pgx.Rows) (err error) {
 			out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Placed, error) {
@@ -44,7 +45,7 @@ func (d *Directory) Managed(ctx context.Context, employee domain.ID, after event
 			})
 			return err
 		})
-	return out, d.ask(ctx, after, &b)
+	return out, n, d.ask(ctx, after, &b)
 }
 
 // Holders are the employees who hold a role, at most 100, and how many they are.
@@ -64,6 +65,7 @@ func (d *Directory) Holders(ctx context.Context, role domain.ID, after eventlog.
 // position.
 func (d *Directory) Keys(ctx context.Context, owner domain.ID, after eventlog.Position) (ids []domain.ID, err error) {
 	var b pgx.Batch
+	b.Queue(`select set_config('annals.settings', 'all', true)`) // whom the policy shows keys of others
 	b.Queue(`select id from annals_read.api_keys where owner_id = $1 and revoked_at is null order by id`, owner).
 		Query(func(rows pgx.Rows) (err error) {
 			ids, err = pgx.CollectRows(rows, pgx.RowTo[domain.ID])
