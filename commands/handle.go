@@ -135,28 +135,38 @@ func settle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settling)
 	defer cancel()
+	if err := correct(ctx, s, d, ref, refs, derived(m)); err != nil && s.Logger != nil {
+		s.Logger.ErrorContext(ctx, "what was decided on what has changed could not be corrected", "stream", ref.Stream(), "err", err)
+	}
+}
+
+func correct[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], ref domain.Ref, refs []domain.Ref, m domain.Meta) error {
 	world, err := s.world(ctx, refs)
 	if err != nil {
-		return // an outage: the next change of either finds it
+		return err
 	}
 	e, err := s.load(ctx, ref)
 	if err != nil {
-		return
+		return err
 	}
 	c, wrong := d.Correct(e.state.(S), world)
 	if !wrong {
-		return
+		return nil
 	}
-	m = derived(m)
 	m.Aggregate = ref.ID
-	if found, err := d.Decide(e.state.(S), c, world, m); err == nil && len(found) > 0 {
-		boxed := make([]any, len(found))
-		for i, e := range found {
-			boxed[i] = e
-		}
-		// Where somebody else gets in between, their change is settled after it.
-		_, _ = s.log.Append(ctx, ref.Stream(), e.revision, m, boxed...)
+	found, err := d.Decide(e.state.(S), c, world, m)
+	if err != nil || len(found) == 0 {
+		return err
 	}
+	boxed := make([]any, len(found))
+	for i, e := range found {
+		boxed[i] = e
+	}
+	_, err = s.log.Append(ctx, ref.Stream(), e.revision, m, boxed...)
+	if errors.Is(err, eventlog.ErrConflict) {
+		return nil // somebody else got in between, and what they changed is settled after it
+	}
+	return err
 }
 
 // settling bounds how long a correction takes, with nobody waiting for it any more.

@@ -54,45 +54,51 @@ func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain
 	return out, nil
 }
 
-func clientIDs(clients []domain.Placed) []domain.ID {
-	ids := make([]domain.ID, len(clients))
-	for i, c := range clients {
-		ids[i] = c.ID
+// shown is how many ids an answer lists at most.
+const shown = 100
+
+// visibleIDs are those of the clients that somebody may see, at most as many as are shown.
+func visibleIDs(clients []domain.Placed, by domain.Authority) []domain.ID {
+	ids := []domain.ID{}
+	for _, c := range clients {
+		if by.May(domain.ClientsView, c.Place) && len(ids) < shown {
+			ids = append(ids, c.ID)
+		}
 	}
 	return ids
 }
 
 // inTheWay refuses to leave clients behind.
-func inTheWay(clients []domain.Placed) error {
+func inTheWay(clients []domain.Placed, by domain.Authority) error {
 	e := domain.Errorf(domain.Conflict, "employee.manages_clients",
 		"the employee manages %d clients there: assign them to somebody else, or name who takes them over in reassign_to", len(clients))
-	e.Items = clientIDs(clients[:min(len(clients), 100)])
+	e.Items = visibleIDs(clients, by)
 	return e
 }
 
 // checkHeir refuses who cannot be the manager of all the clients.
-func (a *API) checkHeir(ctx context.Context, from domain.ID, clients []domain.Placed, heir domain.ID) error {
+func (a *API) checkHeir(ctx context.Context, to addressed, clients []domain.Placed, heir domain.ID) error {
 	s, err := a.employee(ctx, heir)
 	if err != nil {
 		return err
 	}
-	if heir == from {
+	if heir == to.id {
 		return domain.Fault("reassign_to", "self", "has to be somebody else")
 	}
 	if !s.Active() {
 		return domain.Fault("reassign_to", "not_assigned", "%s is no active employee", heir)
 	}
-	var not []domain.ID
+	var not []domain.Placed
 	for _, c := range clients {
 		if !s.Eligible(c.Project, c.Desk) {
-			not = append(not, c.ID)
+			not = append(not, c)
 		}
 	}
 	if len(not) == 0 {
 		return nil
 	}
 	e := domain.Fault("reassign_to", "not_assigned", "%s is not assigned to the project and desk of %d of the clients", heir, len(not))
-	e.Items = not[:min(len(not), 100)]
+	e.Items = visibleIDs(not, to.meta.By)
 	return e
 }
 
@@ -103,7 +109,7 @@ func (a *API) handOver(ctx context.Context, to addressed, clients []domain.Place
 		return nil
 	}
 	if heir != (domain.ID{}) {
-		if err := a.checkHeir(ctx, to.id, clients, heir); err != nil {
+		if err := a.checkHeir(ctx, to, clients, heir); err != nil {
 			return err
 		}
 	}

@@ -216,7 +216,7 @@ func (a *API) assignEmployee(ctx context.Context, to addressed, c employee.Assig
 		return Outcome{}, err
 	}
 	if len(behind) > 0 && !c.ReassignTo.Set {
-		return Outcome{}, inTheWay(behind)
+		return Outcome{}, inTheWay(behind, to.meta.By)
 	}
 	if err := a.handOver(ctx, to, behind, c.ReassignTo.Value); err != nil {
 		return Outcome{}, err
@@ -266,7 +266,7 @@ func (a *API) deactivateEmployee(api *httpapi.API, r route) {
 			return nil, err
 		}
 		out := answerTo(o)
-		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, clientIDs(left), total}}, nil
+		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, visibleIDs(left, to.meta.By), total}}, nil
 	})
 }
 
@@ -277,7 +277,7 @@ func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.D
 	if err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Value != (domain.ID{}) {
 		behind, err := a.managed(ctx, to.id, nobodys)
 		if err == nil {
-			err = a.checkHeir(ctx, to.id, behind, c.ReassignTo.Value)
+			err = a.checkHeir(ctx, to, behind, c.ReassignTo.Value)
 		}
 		if err != nil {
 			return Outcome{}, nil, 0, err

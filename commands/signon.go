@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -42,11 +43,14 @@ func (a *API) signOn(api *httpapi.API) {
 			if err != nil {
 				return nil, err
 			}
-			return &redirect{to.URL, []http.Cookie{binding(to.Binding, 10*time.Minute)}}, nil
+			return &redirect{to.URL, []http.Cookie{binding(to.Binding, oidc.Lifetime)}}, nil
 		})
 	httpapi.Handle(api, httpapi.Op{ID: "finish-oidc", Method: "GET", Path: SignOnCallback, Summary: "Where the identity provider leads back to", Anyone: true, Tag: "session", Status: http.StatusSeeOther},
 		func(ctx context.Context, in *callback) (*redirect, error) {
 			who, err := a.SignOn.Finish(ctx, in.values(), in.Binding)
+			if r, refused := errors.AsType[*oidc.Refusal](err); refused {
+				a.Logger.WarnContext(ctx, "sign-in by OpenID Connect refused", "request_id", access.From(ctx).Request.String(), "reason", r.Reason())
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -33,6 +34,8 @@ type Log interface {
 // only where folding starts: nothing is decided from it that the log does not
 // confirm, by the exact revision of an append or by being read again.
 type Store struct {
+	Logger *slog.Logger // may be nil
+
 	log   Log
 	cache *lru.Cache[domain.Ref, *entry]
 	// noops are commands with an Idempotency-Key that changed nothing, and so left no

@@ -54,8 +54,10 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { db.Close(); return nil })
 	s.reads = &readapi.API{DB: db, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
+	store := commands.NewStore(s.log)
+	store.Logger = s.logger
 	s.commands = &commands.API{
-		Store: commands.NewStore(s.log), Credentials: credentials, Directory: s.reads.Directory(), Mail: s.post(mailer),
+		Store: store, Credentials: credentials, Directory: s.reads.Directory(), Mail: s.post(mailer),
 		Public: public, Now: now, App: version.String(), Logger: s.logger,
 	}
 	if s.oidcIssuer == "" {

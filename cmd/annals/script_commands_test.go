@@ -132,6 +132,33 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"get": func(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(args[0], of(ts).at(ts, args[1]))
 	},
+	// until-mail ADDRESS: waits until there is a message to it; annals mail list goes to standard output
+	"until-mail": func(ts *testscript.TestScript, _ bool, args []string) {
+		for range 500 {
+			ts.Check(ts.Exec("annals", "mail", "list"))
+			if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+				return
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		ts.Fatalf("nothing was mailed to %s", args[0])
+	},
+	// capture-mail ADDRESS NAME: what the link in the latest message to it holds, in a variable
+	"capture-mail": func(ts *testscript.TestScript, _ bool, args []string) {
+		ts.Check(ts.Exec("annals", "mail", "list"))
+		for line := range strings.Lines(ts.ReadFile("stdout")) {
+			if !strings.Contains(line, args[0]) {
+				continue
+			}
+			ts.Check(ts.Exec("annals", "mail", "show", strings.Fields(line)[0]))
+			_, token, _ := strings.Cut(ts.ReadFile("stdout"), "#token=")
+			if fields := strings.Fields(token); len(fields) > 0 {
+				ts.Setenv(args[1], fields[0])
+				return
+			}
+		}
+		ts.Fatalf("no link was mailed to %s", args[0])
+	},
 	// sql STATEMENT: in the database; rows go to standard output
 	"sql": sqlScript,
 	// append STREAM TYPE DATA [METADATA]: to the log, through the official client

@@ -135,6 +135,11 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	})
 	err = g.Wait()
 	s.commands.Wait()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.refusals.Flush(stopping); err != nil { // of the last requests
+		logger.ErrorContext(ctx, "refusals could not be written", "err", err)
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

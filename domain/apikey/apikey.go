@@ -166,6 +166,9 @@ func (c Create) decide(w domain.World, m domain.Meta) ([]Event, error) {
 		}
 		everywhere = everywhere && m.By.Rights[g.Permission] == domain.Everywhere
 	}
+	if c.Projects != nil && len(c.Projects) == 0 {
+		f.Add(domain.Fault("projects", "empty", "names no project: leave it out for those that you are assigned to"))
+	}
 	f.Add(e.checkScope(w, m.By.Scope, everywhere))
 	if c.ExpiresAt != nil {
 		e.ExpiresAt = new(c.ExpiresAt.UTC().Truncate(time.Second))

@@ -197,7 +197,7 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		o.Extensions = map[string]any{"x-permission": string(op.Needs)}
 	}
 	if !op.Anyone {
-		o.Security = []map[string][]string{{"bearer": {}}}
+		o.Security = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 	}
 	if op.Body != nil {
 		s := patchSchema(schemas, reflect.TypeOf(op.Body))

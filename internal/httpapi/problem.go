@@ -30,6 +30,7 @@ type Problem struct { //nolint:errname // its name in RFC 9457
 	Code   string       `json:"code" doc:"What went wrong, for programs; stable"`
 	Detail string       `json:"detail" doc:"What went wrong, for people"`
 	Errors []FieldError `json:"errors,omitempty" doc:"What is wrong with which field"`
+	Items  []domain.ID  `json:"items,omitempty" doc:"What is in the way: ids of clients, of employees"`
 	Trace  string       `json:"request_id,omitempty" doc:"Names the request in the server's log"`
 
 	header http.Header
@@ -100,6 +101,7 @@ func problemOf(ctx context.Context, logger *slog.Logger, err error) *Problem {
 		p.Trace = trace
 	}
 	for _, e := range all {
+		p.Items = append(p.Items, e.Items...)
 		if e.Field != "" {
 			p.Errors = append(p.Errors, FieldError{e.Field, e.Code, e.Msg})
 		}
