@@ -179,7 +179,7 @@ func (r *random) check(id uuid.UUID) {
 	var deactivated, erased bool
 	var revision eventlog.Revision
 	r.w.scan(`select type, first_name, middle_name, last_name, company, email, phone, website, street, city, region, postal_code, country,
-		name, name_key, search, project_id, desk_id, manager_id, status, tags, deactivated_at is not null, erased, revision from annals_read.clients where id = $1`, id)(
+		name, coalesce(name_key, ''), search, project_id, desk_id, manager_id, status, tags, deactivated_at is not null, erased, revision from annals_read.clients where id = $1`, id)(
 		&got.Type, &got.FirstName, &got.MiddleName, &got.LastName, &got.Company, &got.Email, &got.Phone, &got.Website,
 		&got.Address.Street, &got.Address.City, &got.Address.Region, &got.Address.PostalCode, &got.Address.Country,
 		&name, &key, &search, &a[0], &a[1], &a[2], &status, &tags, &deactivated, &erased, &revision)

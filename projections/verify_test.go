@@ -25,7 +25,7 @@ var altered = map[string]string{
 	"boolean":                  `not %[1]s`,
 	"bigint":                   `%[1]s + 1`,
 	"integer":                  `%[1]s + 1`,
-	"timestamp with time zone": `%[1]s + interval '1 microsecond'`,
+	"timestamp with time zone": `case when isfinite(%[1]s) then %[1]s + interval '1 microsecond' else now() end`,
 	"jsonb":                    `%[1]s || '[1.0]'`,
 	"uuid[]":                   `%[1]s || array['00000000-0000-0000-0000-000000000000'::uuid]`,
 }
@@ -42,8 +42,10 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			w.append(domain.Client, id, client.Deactivated{Reason: "test"})
 		}
 		definition := role.Definition{Name: "Reviewer", Permissions: []domain.Grant{{Permission: domain.ClientsView, Reach: domain.OnDesks}}}
-		w.append(domain.Role, uuid.New(), role.Created{Definition: definition})
-		w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, Permissions: definition.Permissions, ExpiresAt: &w.clock})
+		for range 2 {
+			w.append(domain.Role, uuid.New(), role.Created{Definition: definition})
+			w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, Permissions: definition.Permissions, ExpiresAt: &w.clock})
+		}
 	}
 	w.caughtUp(r)
 	stop()

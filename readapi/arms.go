@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -19,9 +20,11 @@ type arm struct {
 	cond   string // besides; may be empty
 }
 
+func (a arm) and() string { return cmp.Or(a.cond, "true") }
+
 // unrolled is how many ids get a scan of their own, which begins with the row that is
 // next; with more, each contributes a page.
-const unrolled = 32
+const unrolled = 8
 
 // way is one of the scans that find the rows of a query.
 type way struct {
@@ -40,17 +43,13 @@ func (q *query) ways() []way {
 	}
 	var ways []way
 	for _, a := range q.arms {
-		more := ""
-		if a.cond != "" {
-			more = " and " + a.cond
-		}
 		switch {
 		case len(a.ids) == 0:
 		case n > unrolled && len(a.ids) > 1:
-			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id" + more})
+			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id and " + a.and()})
 		default:
 			for _, id := range a.ids {
-				ways = append(ways, way{"", a.column + " = " + q.bind(id) + "::uuid" + more})
+				ways = append(ways, way{"", a.column + " = " + q.bind(id) + "::uuid and " + a.and()})
 			}
 		}
 	}
@@ -73,18 +72,23 @@ func (w way) scan(sql, order string, limit int) string {
 func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) string {
 	dir := k.direction()
 	var scans []string
+	rest, implied := q.rest()
 	between := parts(q, k, s.id, nulls, at)
 	for _, w := range q.ways() {
 		for _, part := range between {
 			sql := fmt.Sprintf("select %s as id, %s as key from %s where %s and %s and %s order by %[2]s%[7]s, %[1]s%[7]s limit %[8]d",
-				s.id, k.sql, s.table, w.cond, part, q.all(), dir, limit)
+				s.id, k.sql, s.table, w.cond, part, rest, dir, limit)
 			scans = append(scans, "("+w.scan(sql, "order by key"+dir+", id"+dir, limit)+")")
 		}
 	}
+	last := dir
+	if nulls && k.down {
+		last += " nulls last"
+	}
 	return fmt.Sprintf(`select %s, array[page.key::text, page.id::text] as cursor
-		from (select id, key from (%s) arms order by key%s nulls last, id%[3]s limit %d) page join (%s) on %s = page.id
-		order by page.key%[3]s nulls last, page.id%[3]s`,
-		s.columns, strings.Join(scans, " union all "), dir, limit, s.from, s.id)
+		from (select id, key from (%s) arms order by key%s, id%s limit %d) page join (%s) on %s = page.id and %s
+		order by page.key%[3]s, page.id%[4]s`,
+		s.columns, strings.Join(scans, " union all "), last, dir, limit, s.from, s.id, implied)
 }
 
 // parts are conditions that take the rows after the cursor apart such that an index

@@ -2,7 +2,6 @@ package readapi
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -120,8 +119,6 @@ func (r clientRow) item() clientItem {
 	}
 }
 
-var clientName = column{`nullif(c.name_key, '') collate "C"`, "text"}
-
 var clientSource = source{
 	columns: `c.id, c.type, c.name, c.first_name, c.middle_name, c.last_name, c.company, c.email, c.phone, c.website,
 		c.street, c.city, c.region, c.postal_code, c.country, c.status, c.project_id, p.name as project_name,
@@ -134,9 +131,9 @@ var clientSource = source{
 	id:      "c.id",
 	natural: "-created_at",
 	table:   "annals_read.clients c",
-	indexed: map[string]bool{clientName.sql: true, "c.created_at": false},
+	indexed: map[string]bool{"c.name_key": true, "c.created_at": false},
 	sorts: map[string]column{
-		"name":       clientName,
+		"name":       {"c.name_key", "text"},
 		"type":       textColumn("c.type"),
 		"first_name": textColumn("c.first_name"), "middle_name": textColumn("c.middle_name"), "last_name": textColumn("c.last_name"),
 		"company": textColumn("c.company"), "email": textColumn("c.email"), "phone": textColumn("c.phone"), "website": textColumn("c.website"),
@@ -153,7 +150,8 @@ var clientSource = source{
 	},
 }
 
-type clientsRequest struct {
+// ClientsRequest asks for a list of clients.
+type ClientsRequest struct {
 	Page
 	Q           string   `query:"q" doc:"Finds by name, e-mail, company and phone: every word has to be in there, whatever its accents and case" maxLength:"200"`
 	Project     []string `query:"project,explode" doc:"Ids of projects" maxItems:"100"`
@@ -168,7 +166,8 @@ type clientsRequest struct {
 	UpdatedTo   string   `query:"updated_to" maxLength:"40"`
 }
 
-func (a *API) clients(ctx context.Context, in *clientsRequest) (*list[clientItem], error) {
+// Clients answers which clients the caller in ctx sees.
+func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*list[clientItem], error) {
 	q := visibleClients(ctx)
 	var f domain.Faults
 	f.Add(filter(q, in))
@@ -178,7 +177,7 @@ func (a *API) clients(ctx context.Context, in *clientsRequest) (*list[clientItem
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	q.arms = clientArms(access.Authority(ctx), in)
+	q.narrow(access.Authority(ctx), in)
 	return fetch(ctx, a, clientSource, q, in.Page, clientRow.item)
 }
 
@@ -189,50 +188,7 @@ func visibleClients(ctx context.Context) *query {
 	return q
 }
 
-// clientArms are the shortest arms in which the clients are that somebody may see and
-// that are asked for: none if those may be any. The request has been checked.
-func clientArms(who domain.Authority, r *clientsRequest) []arm {
-	projects, desks := access.Assigned(who.Scope)
-	reach := who.Rights[domain.ClientsView]
-	asked := func(values []string, within []uuid.UUID) ([]uuid.UUID, bool) {
-		ids, none, err := parseIDs("", values)
-		if len(ids) == 0 || none || err != nil {
-			return nil, false
-		}
-		if within != nil {
-			ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(within, id) })
-		}
-		return ids, true
-	}
-	var of struct{ projects, desks []uuid.UUID } // that are theirs; nil for any
-	switch reach {
-	case domain.Own:
-		return []arm{{"c.manager_id", []uuid.UUID{who.ID}, ""}}
-	case domain.OnDesks:
-		of.projects, of.desks = projects, desks
-	case domain.InProjects:
-		of.projects = projects
-	case domain.Everywhere, domain.Nothing:
-	}
-	if ids, ok := asked(r.Desk, of.desks); ok {
-		return []arm{{"c.desk_id", ids, ""}}
-	}
-	if ids, ok := asked(r.Manager, nil); ok {
-		return []arm{{"c.manager_id", ids, ""}}
-	}
-	if reach == domain.OnDesks {
-		return []arm{{"c.desk_id", desks, ""}, {"c.manager_id", []uuid.UUID{who.ID}, "c.desk_id is null"}}
-	}
-	if ids, ok := asked(r.Project, of.projects); ok {
-		return []arm{{"c.project_id", ids, ""}}
-	}
-	if reach == domain.InProjects {
-		return []arm{{"c.project_id", projects, ""}}
-	}
-	return nil
-}
-
-func filter(q *query, r *clientsRequest) error {
+func filter(q *query, r *ClientsRequest) error {
 	var f domain.Faults
 	f.Add(in(q, "project", "c.project_id", r.Project))
 	f.Add(in(q, "desk", "c.desk_id", r.Desk))

@@ -105,11 +105,15 @@ func (s source) count(q *query) (string, []any) {
 		return fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", s.from, q.all(), countMost+1), q.args
 	}
 	q = q.clone()
+	rest, implied := q.rest()
 	var arms []string
-	for _, w := range q.ways() {
-		arms = append(arms, "("+w.scan(fmt.Sprintf("select from %s where %s and %s limit %d", s.table, w.cond, q.all(), countMost+1), "", countMost+1)+")")
+	for _, a := range q.arms {
+		arms = append(arms, fmt.Sprintf("(select from %s where %s = any(%s::uuid[]) and %s and %s and case when %s then true else false end limit %d)",
+			s.table, a.column, q.bind(a.ids), a.and(), rest, implied, countMost+1))
 	}
-	return fmt.Sprintf("select count(*) from (%s limit %d) c", strings.Join(arms, " union all "), countMost+1), q.args
+	// To PostgreSQL, a CASE is something that it knows nothing about. It would take the implied conditions to leave
+	// few of the rows, and fetch them all before it counts.
+	return fmt.Sprintf("select count(*) from (select from (%s) c limit %d) c", strings.Join(arms, " union all "), countMost+1), q.args
 }
 
 // page is the statement for a page that begins after the cursor, if there is one.

@@ -111,7 +111,11 @@ func sorted(t *testing.T, sort string, items []any) {
 			}
 			break
 		}
-		if order = cmp.Or(order, cmp.Compare(a["id"].(string), b["id"].(string))); order >= 0 {
+		byID := cmp.Compare(a["id"].(string), b["id"].(string))
+		if sort[strings.LastIndex(sort, ",")+1] == '-' {
+			byID = -byID
+		}
+		if order = cmp.Or(order, byID); order >= 0 {
 			t.Errorf("sorted by %s, %v\ncomes before %v", sort, a, b)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 
 // query is a SELECT in the making. Values only ever enter it through bind.
 type query struct {
-	where  []string
-	args   []any
-	arms   []arm            // how its rows are found; by the conditions alone if there are none
-	before func(*pgx.Batch) // queues what has to run first, if anything
+	where   []string
+	args    []any
+	arms    []arm            // how its rows are found; by the conditions alone if there are none
+	implied []string         // conditions that hold for the rows of the arms, as far as they are visible
+	before  func(*pgx.Batch) // queues what has to run first, if anything
 }
 
 func (q *query) bind(v any) string {
@@ -30,9 +31,23 @@ func (q *query) and(cond string) { q.where = append(q.where, cond) }
 // all is that all conditions hold.
 func (q *query) all() string { return strings.Join(append(slices.Clip(q.where), "true"), " and ") }
 
+// rest is that those conditions hold that the arms do not imply, and implied that the
+// others do.
+func (q *query) rest() (rest, implied string) {
+	rest, implied = "true", "true"
+	for _, cond := range q.where {
+		if slices.Contains(q.implied, cond) {
+			implied += " and " + cond
+		} else {
+			rest += " and " + cond
+		}
+	}
+	return rest, implied
+}
+
 // clone is for adding to without changing q.
 func (q *query) clone() *query {
-	return &query{slices.Clip(q.where), slices.Clip(q.args), q.arms, q.before}
+	return &query{slices.Clip(q.where), slices.Clip(q.args), q.arms, q.implied, q.before}
 }
 
 // parseIDs reads ids, each of them once, and whether "none" is among them.

@@ -30,7 +30,7 @@ type API struct {
 
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
-	get(api, "/api/v1/clients", "List and search clients", a.clients)
+	get(api, "/api/v1/clients", "List and search clients", a.Clients)
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)

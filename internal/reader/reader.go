@@ -25,25 +25,30 @@ import (
 type DB struct{ pool *pgxpool.Pool }
 
 // params are those of every connection. A read that takes longer than 25 s has lost
-// its caller. The compiler costs more than it gives in queries of a few milliseconds.
+// its caller. To plan takes longer than to read a page, so that a plan is made once
+// and not for the values of each request; and the compiler never pays.
 var params = map[string]string{
 	"role": postgres.Reader, "default_transaction_read_only": "on", "statement_timeout": "25000",
-	"idle_in_transaction_session_timeout": "25000", "jit": "off", "application_name": "annals reader",
+	"idle_in_transaction_session_timeout": "25000", "plan_cache_mode": "force_generic_plan", "jit": "off", "application_name": "annals reader",
 }
 
 // Open connects to the database, with at most so many connections at a time. If need
-// be, and if the URL's user may, it creates the role; otherwise the error says what an
-// administrator of the database has to run.
+// be, and if the URL's user may, it creates the role. Where that user may not, reads
+// are made as the user: read-only, and under the same policies, which the projectors
+// then force on the tables' owner as well.
 func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 	conf, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("the database's URL is not valid") // err may quote the password
 	}
-	if err := ensure(ctx, conf.ConnConfig); err != nil {
-		return nil, err
-	}
 	conf.MaxConns = connections
 	maps.Copy(conf.ConnConfig.RuntimeParams, params)
+	if err := ensure(ctx, conf.ConnConfig); err != nil {
+		if _, alone := errors.AsType[*postgres.NoReaderError](err); !alone {
+			return nil, err
+		}
+		delete(conf.ConnConfig.RuntimeParams, "role")
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -56,7 +61,9 @@ func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 }
 
 func ensure(ctx context.Context, conf *pgx.ConnConfig) error {
-	conn, err := pgx.ConnectConfig(ctx, conf.Copy())
+	conf = conf.Copy()
+	maps.DeleteFunc(conf.RuntimeParams, func(name, _ string) bool { _, ours := params[name]; return ours })
+	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
