@@ -28,18 +28,19 @@ var access = &Projector{
 }
 
 var (
-	insertEmployeePeriod = NewInsert("employee_periods", "employee_id", "revision", "valid_from", "active", "roles", "projects", "desks")
+	insertEmployeePeriod = NewInsert("employee_periods", "employee_id", "revision", "valid_from", "active", "roles", "projects", "desks", "latest")
 	insertRolePeriod     = NewInsert("role_periods", "role_id", "revision", "valid_from", "ref", "name", "reach")
 )
 
 // nextPeriod ends the last period of an employee and begins one that differs from it
 // in what the parameters from $4 on say; null stays.
 const nextPeriod = `with last as (
-		update employee_periods set valid_to = greatest($3, valid_from) where employee_id = $1 and valid_to is null returning *)
-	insert into employee_periods (employee_id, revision, valid_from, active, roles, projects, desks)
-	select employee_id, $2, valid_to, coalesce($4, active), coalesce($5, roles), coalesce($6, projects), coalesce($7, desks) from last`
+		update employee_periods set valid_to = greatest($3, latest) where employee_id = $1 and valid_to is null returning *)
+	insert into employee_periods (employee_id, revision, valid_from, active, roles, projects, desks, latest)
+	select employee_id, $2, valid_to, coalesce($4, active), coalesce($5, roles), coalesce($6, projects), coalesce($7, desks), valid_to from last`
 
 const (
+	laterInPeriod  = `update employee_periods set latest = greatest(latest, $2) where employee_id = $1 and valid_to is null`
 	nextRolePeriod = `with last as (
 		update role_periods set valid_to = greatest($3, valid_from) where role_id = $1 and valid_to is null returning *)
 	insert into role_periods (role_id, revision, valid_from, ref, name, reach) select role_id, $2, valid_to, ref, $4, $5 from last`
@@ -61,7 +62,7 @@ func applyEmployeeAccess(b *pgx.Batch, r *eventlog.Record, e employee.Event) {
 	}
 	switch e := e.(type) {
 	case employee.Registered:
-		insertEmployeePeriod.Queue(b, id(r), r.Revision, r.Meta.At, true, list(e.Roles), []domain.ID{}, []domain.ID{})
+		insertEmployeePeriod.Queue(b, id(r), r.Revision, r.Meta.At, true, list(e.Roles), []domain.ID{}, []domain.ID{}, r.Meta.At)
 	case employee.Assigned:
 		next(nil, nil, list(e.Projects), list(e.Desks))
 	case employee.RolesChanged:
@@ -71,6 +72,7 @@ func applyEmployeeAccess(b *pgx.Batch, r *eventlog.Record, e employee.Event) {
 	case employee.Reactivated:
 		next(new(true), nil, nil, nil)
 	case employee.Edited, employee.CredentialChanged:
+		b.Queue(laterInPeriod, id(r), r.Meta.At).Exec(exactlyOne("employee_periods"))
 	}
 }
 

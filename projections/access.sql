@@ -11,6 +11,7 @@ create table employee_periods (
     roles       text[] not null, -- role_periods.ref
     projects    uuid[] not null,
     desks       uuid[] not null,
+    latest      timestamptz not null, -- of all events of the employee up to the next period
     primary key (employee_id, revision)
 );
 

