@@ -67,6 +67,9 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	if q.before != nil {
 		q.before(&b)
 	}
+	if at != nil {
+		at.check(&b, keys)
+	}
 	b.Queue(freshness).QueryRow(func(r pgx.Row) error {
 		var at position
 		err := at.scan(r)

@@ -20,7 +20,7 @@ import (
 
 // API answers reads.
 type API struct {
-	DB       *reader.DB
+	DB *reader.DB
 	// Uses tells when API keys were last used.
 	Uses     func(context.Context, []domain.ID) (map[domain.ID]time.Time, error)
 	Refusals *refusals.Store

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"annals/domain"
 )
 
@@ -93,6 +95,16 @@ func parseCursor(s, sort string, n int) (c cursor, err error) {
 		return c, errCursor
 	}
 	return c, nil
+}
+
+// check queues the reading of the values as what they have to be: the page itself
+// may get along without one, and then would not tell that it is made up.
+func (c cursor) check(b *pgx.Batch, keys []key) {
+	read, values := make([]string, len(keys)), make([]any, len(keys))
+	for i, k := range keys {
+		read[i], values[i] = fmt.Sprintf("$%d::text::%s", i+1, k.cast), c.Values[i]
+	}
+	b.Queue("select "+strings.Join(read, ", "), values...)
 }
 
 // beyond is the condition that a row comes after the cursor, with nulls last at
