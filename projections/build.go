@@ -12,7 +12,6 @@ import (
 
 	"annals/internal/eventlog"
 	"annals/internal/feed"
-	"annals/internal/postgres"
 )
 
 // buildRecords is how many records a run of a build has: more rows a copy, fewer commits.
@@ -99,7 +98,7 @@ func (e *engine) create(ctx context.Context, p *Projector, schema, state string)
 				return err
 			}
 		}
-		if err := guard(ctx, tx, schema); err != nil {
+		if err := e.guard(ctx, tx, schema); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `insert into annals_projections.checkpoints (schema, projector, version, state) values ($1, $2, $3, $4)`,
@@ -110,28 +109,6 @@ func (e *engine) create(ctx context.Context, p *Projector, schema, state string)
 		return nil, fmt.Errorf("create the tables of %s: %w", schema, err)
 	}
 	return e.tables(ctx, p, schema, state)
-}
-
-// guard puts every table of the schema under row-level security, one that nobody
-// thought of included, which then shows nothing, and lets the reader read. The owner
-// is held by no policy.
-func guard(ctx context.Context, tx pgx.Tx, schema string) error {
-	names, err := tableNames(ctx, tx, schema)
-	if err != nil {
-		return err
-	}
-	name := pgx.Identifier{schema}.Sanitize()
-	statements := []string{"grant usage on schema " + name + " to " + postgres.Reader}
-	for _, table := range names {
-		table = pgx.Identifier{schema, table}.Sanitize()
-		statements = append(statements, "alter table "+table+" enable row level security", "grant select on "+table+" to "+postgres.Reader)
-	}
-	for _, sql := range statements {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // fill applies the log from where the tables are up to a position, or until they

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/internal/eventlog"
-	"annals/internal/postgres"
 )
 
 // Log is where events come from: an [eventlog.Log].
@@ -41,6 +40,7 @@ type engine struct {
 	conf    *pgxpool.Config
 	pool    *pgxpool.Pool // for the projectors' own state; finds no read model's tables
 	trigram string        // the schema of the extension pg_trgm
+	alone   bool          // readers are the user that writes
 	failed  func(context.Context, *Projector, error)
 }
 
@@ -70,6 +70,7 @@ func open(ctx context.Context, cfg Config) (*engine, error) {
 	maps.Copy(conf.ConnConfig.RuntimeParams, keepalive)
 	conf.MaxConns = 4
 	conf.ConnConfig.RuntimeParams["application_name"] = "annals projectors"
+	conf.ConnConfig.RuntimeParams[writer] = conf.ConnConfig.User
 	e.conf = conf
 	if e.pool, err = pgxpool.NewWithConfig(ctx, conf.Copy()); err != nil {
 		return nil, fmt.Errorf("projections: %w", err)
@@ -83,15 +84,17 @@ func open(ctx context.Context, cfg Config) (*engine, error) {
 
 // setUp may run in several processes at once: all but one wait.
 func (e *engine) setUp(ctx context.Context) error {
-	err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return postgres.EnsureReader(ctx, c.Conn()) })
-	if err != nil {
+	if err := e.findReader(ctx); err != nil {
 		return fmt.Errorf("set up projections: %w", err)
 	}
-	err = pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('annals/projections/setup', 0))`); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, stateSQL); err != nil {
+			return err
+		}
+		if err := e.showAll(ctx, tx); err != nil {
 			return err
 		}
 		err := tx.QueryRow(ctx, trigramSchema).Scan(&e.trigram)

@@ -54,7 +54,3 @@ create or replace view annals_read.freshness as
     from annals_projections.checkpoints c
     where c.state = 'live' or c.state = 'building' and not exists (
         select from annals_projections.active a where a.projector = c.projector);
-
--- What readers may do: nothing but read, and what the policies of the tables let them see.
-grant usage on schema annals_read to annals_reader;
-grant select on annals_read.freshness to annals_reader;

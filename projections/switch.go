@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"annals/internal/eventlog"
-	"annals/internal/postgres"
 )
 
 // activate has readers see the tables, which are built, instead of those that they
@@ -132,17 +131,13 @@ func (t *tables) replaceViews(ctx context.Context, tx pgx.Tx, old, names []strin
 		}
 	}
 	for _, name := range names {
-		view := pgx.Identifier{"annals_read", name}.Sanitize()
-		for _, sql := range []string{
-			"create or replace view " + view + " with (security_invoker = true) as select * from " + pgx.Identifier{t.schema, name}.Sanitize(),
-			"grant select on " + view + " to " + postgres.Reader,
-		} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
+		_, err := tx.Exec(ctx, fmt.Sprintf("create or replace view %s with (security_invoker = true) as select * from %s",
+			pgx.Identifier{"annals_read", name}.Sanitize(), pgx.Identifier{t.schema, name}.Sanitize()))
+		if err != nil {
+			return err
 		}
 	}
-	return nil
+	return t.show(ctx, tx, t.schema, names)
 }
 
 // columns are the names and types of a table's or view's columns, in order.

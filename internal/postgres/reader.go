@@ -14,10 +14,25 @@ import (
 // and bypasses no policy. It cannot log in: others take it on.
 const Reader = "annals_reader"
 
+// NoReaderError is why the role [Reader] cannot be used: an administrator of the
+// database has to run what Statements says, once.
+type NoReaderError struct {
+	Statements string
+	err        error
+}
+
+func (e *NoReaderError) Error() string {
+	return fmt.Sprintf("the role %s is needed, under which nothing can be written, and this user cannot make it; have an administrator of the database run: %s (%v)",
+		Reader, e.Statements, e.err)
+}
+
+// Unwrap is what the database said.
+func (e *NoReaderError) Unwrap() error { return e.err }
+
 // EnsureReader makes sure that the role [Reader] is there and that conn's user can
 // take it on, and makes it so if the user may. Any number of processes may do so at
-// once, in any databases of the server. The error says what an administrator of the
-// database has to run.
+// once, in any databases of the server. It fails with a [NoReaderError] where the user
+// may not.
 func EnsureReader(ctx context.Context, conn *pgx.Conn) error {
 	var server int
 	var user string
@@ -51,8 +66,7 @@ func EnsureReader(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the role %s is needed, under which nothing can be written and only what somebody may see be read, and this user cannot make it; "+
-		"have an administrator of the database run: create role %[1]s nologin; grant %[1]s to %s; (%w)", Reader, user, err)
+	return &NoReaderError{fmt.Sprintf("create role %s nologin; grant %[1]s to %s;", Reader, user), err}
 }
 
 // takeOn tries to take the role on, for a moment.

@@ -1,0 +1,112 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/internal/postgres"
+)
+
+// writer is the setting by which the policies know the projectors from readers where
+// both are the same user. It is one of every connection of theirs.
+const writer = "annals.writer"
+
+// findReader finds out whether there is a role for readers. Where there can be none,
+// readers are the tables' owner, which policies are then forced on.
+func (e *engine) findReader(ctx context.Context) error {
+	err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return postgres.EnsureReader(ctx, c.Conn()) })
+	none, alone := errors.AsType[*postgres.NoReaderError](err)
+	if e.alone = alone; alone {
+		e.Logger.WarnContext(ctx, "reads are made by the user that also writes, under the same policies; an administrator of the database can give them a role that cannot write",
+			"run", none.Statements)
+		return nil
+	}
+	return err
+}
+
+// guard puts every table of the schema under row-level security, one that nobody
+// thought of included, which then shows nothing. The owner is held by no policy while
+// the tables are being built.
+func (e *engine) guard(ctx context.Context, tx pgx.Tx, schema string) error {
+	names, err := tableNames(ctx, tx, schema)
+	if err != nil {
+		return err
+	}
+	for _, table := range names {
+		if _, err := tx.Exec(ctx, "alter table "+pgx.Identifier{schema, table}.Sanitize()+" enable row level security"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show lets readers read the tables, of which they see what the policies let them, and
+// the views of them.
+func (e *engine) show(ctx context.Context, tx pgx.Tx, schema string, names []string) error {
+	var statements []string
+	for _, name := range names {
+		table, view := pgx.Identifier{schema, name}.Sanitize(), pgx.Identifier{"annals_read", name}.Sanitize()
+		var forced bool
+		err := tx.QueryRow(ctx, `select relforcerowsecurity from pg_class where oid = to_regclass($1)`, table).Scan(&forced)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue // somebody has dropped it, which a comparison will find
+		}
+		if err != nil {
+			return err
+		}
+		change := []string{"alter table " + table + " no force row level security", "drop policy if exists writer on " + table}
+		if e.alone {
+			change = []string{
+				fmt.Sprintf("create policy writer on %s to public using ((select current_setting('%s', true)) = current_user)", table, writer),
+				"alter table " + table + " force row level security",
+			}
+		} else {
+			statements = append(statements, "grant select on "+table+", "+view+" to "+postgres.Reader)
+		}
+		if forced != e.alone {
+			statements = append(statements, change...)
+		}
+	}
+	if !e.alone {
+		statements = append(statements, "grant usage on schema "+pgx.Identifier{schema}.Sanitize()+" to "+postgres.Reader)
+	}
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showAll brings what is in use in line with whether there is a role for readers,
+// which may have been made since.
+func (e *engine) showAll(ctx context.Context, tx pgx.Tx) error {
+	if !e.alone {
+		_, err := tx.Exec(ctx, "grant usage on schema annals_read to "+postgres.Reader+"; grant select on annals_read.freshness to "+postgres.Reader)
+		if err != nil {
+			return err
+		}
+	}
+	rows, err := tx.Query(ctx, `select schema, views from annals_projections.active`)
+	if err != nil {
+		return err
+	}
+	type used struct {
+		Schema string
+		Views  []string
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[used])
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		if err := e.show(ctx, tx, u.Schema, u.Views); err != nil {
+			return err
+		}
+	}
+	return nil
+}
