@@ -78,12 +78,12 @@ func changesOf(name string, event any) *changes {
 }
 
 func (c *changes) add(l leaf, from, to reflect.Value) {
+	c.mark(l, from, to) // what the event holds, changed or not: without the key nobody can tell
 	f, t := value(from), value(to)
 	if f == nil && t == nil || from.Comparable() && from.Equal(to) {
 		return
 	}
 	c.all = append(c.all, fromTo{l.name, f, t})
-	c.mark(l, from, to)
 }
 
 func (c *changes) mark(l leaf, values ...reflect.Value) {

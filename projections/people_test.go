@@ -31,18 +31,34 @@ type people struct {
 	roles     map[uuid.UUID]role.State
 	keys      map[uuid.UUID]apikey.State
 	erased    map[uuid.UUID]bool
-	then      map[uuid.UUID][]moment // what each employee was from when on
+	then      map[uuid.UUID][]moment[employee.State] // what each employee was from when on
+	ruled     map[uuid.UUID][]moment[role.State]
 }
 
-type moment struct {
+type moment[S any] struct {
 	at    time.Time
-	state employee.State
+	state S
+}
+
+func (m moment[S]) around() []time.Time {
+	return []time.Time{m.at.Add(-time.Microsecond), m.at, m.at.Add(time.Microsecond)}
+}
+
+// at is the state at a time: that after the events before the first one that is later.
+func at[S any](moments []moment[S], at time.Time) (s S) {
+	for _, m := range moments {
+		if m.at.After(at) {
+			break
+		}
+		s = m.state
+	}
+	return s
 }
 
 func newPeople(w *world, c company) *people {
 	p := &people{
 		w: w, c: c, employees: map[uuid.UUID]employee.State{}, roles: map[uuid.UUID]role.State{}, keys: map[uuid.UUID]apikey.State{},
-		erased: map[uuid.UUID]bool{}, then: map[uuid.UUID][]moment{},
+		erased: map[uuid.UUID]bool{}, then: map[uuid.UUID][]moment[employee.State]{}, ruled: map[uuid.UUID][]moment[role.State]{},
 	}
 	return p
 }
@@ -58,7 +74,7 @@ func pick[V any](t *rapid.T, m map[uuid.UUID]V) uuid.UUID {
 }
 
 func drawGrants(t *rapid.T) []domain.Grant {
-	var grants []domain.Grant
+	grants := []domain.Grant{{Permission: domain.ClientsView, Reach: domain.Reach(rapid.IntRange(0, 4).Draw(t, "view"))}}
 	for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(domain.Permissions), 0, 4, rapid.ID).Draw(t, "permissions") {
 		grants = append(grants, domain.Grant{Permission: p, Reach: domain.Reach(rapid.IntRange(1, 4).Draw(t, "reach"))})
 	}
@@ -67,6 +83,11 @@ func drawGrants(t *rapid.T) []domain.Grant {
 
 // event appends one, anything that may happen to people.
 func (p *people) event(t *rapid.T) {
+	if rapid.Bool().Draw(t, "clock") { // that of another machine, which is behind
+		now := p.w.clock
+		p.w.clock = now.Add(-time.Duration(rapid.IntRange(1, 300).Draw(t, "minutes")) * time.Minute)
+		defer func() { p.w.clock = now }()
+	}
 	word := rapid.SampledFrom(words)
 	identity := func() employee.Identity {
 		return employee.Identity{Name: word.Draw(t, "name"), Email: word.Draw(t, "email")}
@@ -86,13 +107,18 @@ func (p *people) event(t *rapid.T) {
 		return projects, rapid.SliceOfNDistinct(rapid.SampledFrom([]domain.ID{p.c.desk, p.c.other}), 0, 2, rapid.ID).Draw(t, "desks")
 	}
 	kind := rapid.IntRange(0, 12).Draw(t, "person")
-	if len(p.employees) == 0 {
+	if alive := len(p.employees) - len(p.erased); alive == 0 {
 		kind = 0
+	} else if alive > 3 && kind < 2 {
+		kind = 8
 	}
 	switch kind {
 	case 0, 1:
 		p.employed(uuid.New(), employee.Registered{Identity: identity(), Roles: refs()})
 	case 2:
+		if _, s := p.someRole(t); s.Exists() && len(p.roles) > 2 {
+			return
+		}
 		p.defined(uuid.New(), role.Created{Definition: role.Definition{Name: word.Draw(t, "name"), Permissions: drawGrants(t)}})
 	case 3:
 		projects, desks := places()
@@ -138,9 +164,6 @@ func (p *people) event(t *rapid.T) {
 			p.employed(id, employee.CredentialChanged{What: "password", How: "changed"})
 		}
 	}
-	if rapid.IntRange(0, 4).Draw(t, "clock") == 0 {
-		p.w.clock = p.w.clock.Add(-2 * time.Minute) // that of another machine
-	}
 }
 
 func (p *people) someRole(t *rapid.T) (uuid.UUID, role.State) {
@@ -154,12 +177,13 @@ func (p *people) someRole(t *rapid.T) (uuid.UUID, role.State) {
 func (p *people) employed(id uuid.UUID, e employee.Event) {
 	p.w.append(domain.Employee, id, e)
 	p.employees[id] = employee.Aggregate.Evolve(p.employees[id], e)
-	p.then[id] = append(p.then[id], moment{p.w.clock, p.employees[id]})
+	p.then[id] = append(p.then[id], moment[employee.State]{p.w.clock, p.employees[id]})
 }
 
 func (p *people) defined(id uuid.UUID, e role.Event) {
 	p.w.append(domain.Role, id, e)
 	p.roles[id] = role.Aggregate.Evolve(p.roles[id], e)
+	p.ruled[id] = append(p.ruled[id], moment[role.State]{p.w.clock, p.roles[id]})
 }
 
 func (p *people) keyed(id uuid.UUID, e apikey.Event) {
@@ -197,10 +221,15 @@ func (p *people) check() {
 		if got.Name != s.Name || !slices.Equal(got.Permissions, s.Permissions) || exists != s.Exists() {
 			t.Errorf("role %s is %+v, %v, and should be %+v", id, got, exists, s)
 		}
-		var reach string
-		p.w.scan(`select coalesce((select reach from annals_read.role_periods where role_id = $1 and valid_to is null), '')`, id)(&reach)
-		if want := s.Rights()[domain.ClientsView].String(); reach != want {
-			t.Errorf("role %s lets clients be seen within %q, and should within %q", id, reach, want)
+		for _, m := range p.ruled[id] {
+			for _, when := range m.around() {
+				var reach string
+				p.w.scan(`select coalesce(string_agg(reach, ' and '), '') from annals_read.role_periods
+					where role_id = $1 and valid_from <= $2 and (valid_to > $2 or valid_to is null)`, id, when)(&reach)
+				if want := at(p.ruled[id], when).Rights()[domain.ClientsView].String(); reach != want {
+					t.Errorf("at %v role %s let clients be seen within %q, and should within %q", when, id, reach, want)
+				}
+			}
 		}
 	}
 	for id, s := range p.keys {
@@ -223,16 +252,10 @@ func (p *people) checkPeriods(id uuid.UUID) {
 	t := p.w.t
 	t.Helper()
 	for _, m := range p.then[id] {
-		for _, at := range []time.Time{m.at.Add(-time.Microsecond), m.at, m.at.Add(time.Microsecond)} {
-			var want employee.State
-			for _, m := range p.then[id] {
-				if m.at.After(at) {
-					break
-				}
-				want = m.state
-			}
+		for _, when := range m.around() {
+			want := at(p.then[id], when)
 			rows, err := p.w.db.Query(t.Context(), `select format('%s %s %s %s', active, roles, projects, desks) from annals_read.employee_periods
-				where employee_id = $1 and valid_from <= $2 and (valid_to > $2 or valid_to is null)`, id, at)
+				where employee_id = $1 and valid_from <= $2 and (valid_to > $2 or valid_to is null)`, id, when)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +268,7 @@ func (p *people) checkPeriods(id uuid.UUID) {
 				wanted = append(wanted, fmt.Sprintf("%s {%s} {%s} {%s}", map[bool]string{true: "t", false: "f"}[want.Active()], strings.Join(want.Roles, ","), joined(want.Projects), joined(want.Desks)))
 			}
 			if !slices.Equal(got, wanted) {
-				t.Errorf("at %v employee %s was %q, and should be %q", at, id, got, wanted)
+				t.Errorf("at %v employee %s was %q, and should be %q", when, id, got, wanted)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ type random struct {
 
 func (r *random) event(t *rapid.T) {
 	alive := slices.DeleteFunc(slices.Clone(r.clients), func(id uuid.UUID) bool { return r.erased[id] })
-	kind := rapid.IntRange(0, 14).Draw(t, "kind")
+	kind := rapid.IntRange(0, 18).Draw(t, "kind")
 	if kind > 10 {
 		r.people.event(t)
 		return
