@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,20 @@ func ids(t *rapid.T, label string) map[domain.ID]bool {
 	return set
 }
 
+// authority draws who asks: an employee, or a key, which manages nobody.
+func authority(t *rapid.T) domain.Authority {
+	a := domain.Authority{Rights: domain.Rights{}, Scope: domain.Scope{Projects: ids(t, "projects"), Desks: ids(t, "desks")}}
+	if rapid.IntRange(0, 4).Draw(t, "key") > 0 {
+		a.ID = id(rapid.IntRange(1, 4).Draw(t, "me"))
+	}
+	for _, p := range []domain.Permission{domain.ClientsView, domain.ClientsEdit, domain.EmployeesView, domain.OrganisationManage} {
+		if reach := domain.Reach(rapid.IntRange(0, 4).Draw(t, string(p))); reach > domain.Nothing {
+			a.Rights[p] = reach
+		}
+	}
+	return a
+}
+
 // TestClients holds the predicate as SQL against the one in Go, in PostgreSQL.
 func TestClients(t *testing.T) {
 	ctx := context.Background()
@@ -32,68 +47,91 @@ func TestClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close(ctx)
-	// Every client that there can be, one without a project included: no table holds it, and nobody sees it.
-	_, err = db.Exec(ctx, `create table clients (project_id uuid, desk_id uuid);
-		insert into clients select p, d from
-			(select null::uuid union all select ('00000000-0000-0000-0000-00000000000' || n)::uuid from generate_series(1, 4) n) p (p),
-			(select null::uuid union all select ('00000000-0000-0000-0000-00000000000' || n)::uuid from generate_series(1, 4) n) d (d)`)
+	// Every client that there can be, one without a project included: no table holds it, and nobody sees it but who
+	// sees everything.
+	_, err = db.Exec(ctx, `create table clients as
+		with id as (select null::uuid as id union all select ('00000000-0000-0000-0000-00000000000' || n)::uuid from generate_series(1, 4) n)
+		select p.id as project_id, d.id as desk_id, m.id as manager_id from id p, id d, id m`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		s := domain.Scope{All: rapid.IntRange(0, 9).Draw(t, "all") == 0, Projects: ids(t, "projects"), Desks: ids(t, "desks")}
-		if rapid.IntRange(0, 9).Draw(t, "zero") == 0 {
-			s = domain.Scope{}
-		}
+		a := authority(t)
 		args := []any{"an argument before"}
 		bind := func(v any) string {
 			args = append(args, v)
 			return fmt.Sprintf("$%d", len(args))
 		}
-		predicate := access.Clients(s, "c", bind)
-		rows, err := db.Query(ctx, "select c.project_id, c.desk_id, "+predicate+" is true from clients c where $1::text <> ''", args...)
+		p := rapid.SampledFrom([]domain.Permission{domain.ClientsView, domain.ClientsEdit, domain.ClientsErase}).Draw(t, "permission")
+		predicate := access.Clients(a, p, "c", bind)
+		rows, err := db.Query(ctx, "select c.project_id, c.desk_id, c.manager_id, "+predicate+" is true from clients c where $1::text <> ''", args...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		for rows.Next() {
-			var project, desk *domain.ID
-			var sees bool
-			if err := rows.Scan(&project, &desk, &sees); err != nil {
-				t.Fatal(err)
-			}
+		var at [3]*domain.ID
+		var may bool
+		_, err = pgx.ForEachRow(rows, []any{&at[0], &at[1], &at[2], &may}, func() error {
 			n++
-			var p, d domain.ID
-			if project != nil {
-				p = *project
+			if place := placed(at); a.May(p, place) != may {
+				t.Fatalf("%+v: SQL says %v, and Go does not, of %s at %+v", a, may, p, place)
 			}
-			if desk != nil {
-				d = *desk
-			}
-			if want := s.Covers(p, d); sees != want {
-				t.Fatalf("%+v: SQL says %v and Go %v of project %v, desk %v", s, sees, want, p, d)
-			}
-		}
-		if rows.Err() != nil || n != 25 {
-			t.Fatalf("%d rows, %v", n, rows.Err())
+			return nil
+		})
+		if err != nil || n != 125 {
+			t.Fatalf("%d rows, %v", n, err)
 		}
 		// The organisation: the projects themselves, whatever the desks.
 		var projects int
 		args = args[:1]
-		predicate = access.Projects(s, "c.project_id", bind)
+		predicate = access.Projects(a, "c.project_id", bind)
 		err = db.QueryRow(ctx, "select count(distinct c.project_id) from clients c where $1::text <> '' and c.project_id is not null and "+predicate, args...).Scan(&projects)
-		if want := len(s.Projects); err != nil || !s.All && projects != want || s.All && projects != 4 {
-			t.Fatalf("%+v: %d projects, %v", s, projects, err)
+		want := len(a.Scope.Projects)
+		if access.Organisation(a) {
+			want = 4
+		}
+		if err != nil || projects != want {
+			t.Fatalf("%+v: %d projects, %v", a, projects, err)
 		}
 	})
 }
 
+func placed(at [3]*domain.ID) domain.Place {
+	of := func(id *domain.ID) domain.ID {
+		if id == nil {
+			return domain.ID{}
+		}
+		return *id
+	}
+	return domain.Place{Project: of(at[0]), Desk: of(at[1]), Manager: of(at[2])}
+}
+
+// Whoever it is, the same settings are set: none is left from somebody before.
+func TestSettings(t *testing.T) {
+	nobody := access.Settings(nil)
+	everybody := access.Settings(&access.Actor{
+		Who: id(1), Authority: domain.Authority{ID: id(2), Rights: domain.AllRights(), Scope: domain.ScopeOf([]domain.ID{id(4), id(3)}, []domain.ID{id(5)})},
+	})
+	if len(nobody) != len(everybody) {
+		t.Fatalf("%d and %d settings", len(nobody), len(everybody))
+	}
+	for i, s := range nobody {
+		if s.Value != "" || everybody[i].Name != s.Name || everybody[i].Value == "" {
+			t.Errorf("%q for nobody, %q for somebody who may do everything", s, everybody[i])
+		}
+	}
+	if !slices.Contains(everybody, access.Setting{Name: "annals.projects", Value: id(3).String() + "," + id(4).String()}) {
+		t.Errorf("%v", everybody)
+	}
+}
+
 func TestCaller(t *testing.T) {
-	if c := access.From(t.Context()); c.Actor != nil {
+	if c := access.From(t.Context()); c.Actor != nil || access.Authority(t.Context()).ID != (domain.ID{}) {
 		t.Errorf("somebody in an empty context: %+v", c)
 	}
-	a := &access.Actor{ID: id(1)}
-	if c := access.From(access.With(t.Context(), access.Caller{Actor: a})); c.Actor != a {
+	a := &access.Actor{Authority: domain.Authority{ID: id(1)}}
+	ctx := access.With(t.Context(), access.Caller{Actor: a})
+	if c := access.From(ctx); c.Actor != a || access.Authority(ctx).ID != id(1) || a.IsKey() {
 		t.Errorf("%+v", c)
 	}
 	projects, desks := access.Assigned(domain.Scope{Projects: map[domain.ID]bool{id(3): true, id(1): true, id(2): true}})
