@@ -1,0 +1,129 @@
+package leaks_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+)
+
+// reads compares what every route of reading answers with the model.
+var reads map[string]func(*asker, string)
+
+func init() {
+	reads = map[string]func(*asker, string){
+		"GET /api/docs":                      nil, // for anybody
+		"GET /api/openapi.json":              nil,
+		"GET /api/v1/clients":                (*asker).readClients,
+		"GET /api/v1/clients/{id}":           (*asker).readClient,
+		"GET /api/v1/clients/{id}/history":   (*asker).readClientHistory,
+		"GET /api/v1/clients/{id}/replay":    (*asker).readReplay,
+		"GET /api/v1/clients/{id}/access":    (*asker).readAccess,
+		"GET /api/v1/projects":               (*asker).readProjects,
+		"GET /api/v1/projects/{id}":          (*asker).readProject,
+		"GET /api/v1/desks":                  (*asker).readDesks,
+		"GET /api/v1/desks/{id}":             (*asker).readDesk,
+		"GET /api/v1/employees":              (*asker).readEmployees,
+		"GET /api/v1/employees/{id}":         (*asker).readEmployee,
+		"GET /api/v1/employees/{id}/history": (*asker).readEmployeeHistory,
+		"GET /api/v1/roles":                  (*asker).readRoles,
+		"GET /api/v1/roles/{id}":             (*asker).readRole,
+		"GET /api/v1/api-keys":               (*asker).readKeys,
+		"GET /api/v1/api-keys/{id}":          (*asker).readKey,
+		"GET /api/v1/me":                     (*asker).readMe,
+		"GET /api/v1/me/second-factor":       (*asker).readSecondFactor,
+		"GET /api/v1/sessions":               (*asker).readSessions,
+		"GET /api/v1/audit/refusals":         (*asker).readRefusals,
+	}
+}
+
+// together is how many organisations share a System.
+const together = 125
+
+// Nobody learns of anything that they may not see, and everybody sees all that they may.
+func TestReading(t *testing.T) {
+	t.Parallel()
+	p := planned(t, 1000, 1)
+	for from := 0; from < p.n; from += together {
+		t.Run(fmt.Sprint(from), func(t *testing.T) {
+			t.Parallel()
+			numbers := []int{}
+			for i := from; i < min(from+together, p.n); i++ {
+				if p.only < 0 || p.only == i {
+					numbers = append(numbers, i)
+				}
+			}
+			if len(numbers) == 0 {
+				t.Skip()
+			}
+			start := time.Now()
+			w := newWorld(t)
+			started := time.Since(start)
+			knows(t, routes(t, w.s.Router, "GET", "HEAD"), reads)
+			for _, i := range numbers {
+				w.add(t, p.seed, i, i%50 == 7)
+			}
+			w.settle(t)
+			built := time.Since(start)
+			for _, o := range w.orgs[:len(numbers)] {
+				o.read(t)
+			}
+			t.Logf("%d requests, started %v, built %v, read %v", w.asked, started, built, time.Since(start))
+		})
+	}
+}
+
+// knows holds the routes that there are against those that a test knows.
+func knows[F any](t *testing.T, routes []string, known map[string]F) {
+	t.Helper()
+	for _, r := range routes {
+		if _, ok := known[r]; !ok {
+			t.Errorf("%s: nothing here says who may do what with it", r)
+		}
+	}
+	for r := range known {
+		if !slices.Contains(routes, r) {
+			t.Errorf("%s is no route", r)
+		}
+	}
+}
+
+// read has everybody ask for everything.
+func (o *org) read(t *testing.T) {
+	t.Helper()
+	to := http.Handler(o.w.quick)
+	if o.big {
+		to = o.w.s.Router
+	}
+	for _, who := range append(sorted(o.now.people), sorted(o.now.keys)...) {
+		k := o.now.keys[who]
+		if a := o.asker(t, who, to); o.now.people[who].off || k.off || o.now.people[k.owner].off {
+			a.isNobody()
+		} else {
+			for _, route := range routeOrder() {
+				reads[route](a, route)
+			}
+		}
+	}
+}
+
+// routeOrder are the routes in an order that is always the same.
+func routeOrder() (out []string) {
+	for r, read := range reads {
+		if read != nil {
+			out = append(out, r)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// isNobody: who was deactivated is told nothing at all.
+func (a *asker) isNobody() {
+	for _, route := range []string{pick(a.rnd, routeOrder()), "GET /api/v1/me", "GET /api/v1/clients"} {
+		if r := a.get(at(route, pick(a.rnd, sorted(a.now.clients)))); r.status != http.StatusUnauthorized {
+			a.wrong(r.request, "they are deactivated, or the key is: want 401, got %d %s", r.status, r.body)
+		}
+	}
+}
