@@ -82,16 +82,13 @@ func (a *API) sessions(api *httpapi.API) {
 }
 
 func (a *API) listSessions(api *httpapi.API) {
-	type whose struct {
-		Employee string `query:"employee" doc:"Whose sessions: one's own if left out; those of others take employees.manage everywhere" format:"uuid"`
-	}
 	type list struct {
 		Body struct {
 			Items []sessionItem `json:"items"`
 		}
 	}
 	httpapi.Handle(api, httpapi.GetOp("/api/v1/sessions", "Where somebody is signed in"),
-		func(ctx context.Context, in *whose) (*list, error) {
+		func(ctx context.Context, in *Whose) (*list, error) {
 			id, err := a.sessionsOf(ctx, in.Employee)
 			if err != nil {
 				return nil, err
@@ -113,7 +110,7 @@ func (a *API) listSessions(api *httpapi.API) {
 		})
 	type one struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
-		whose
+		Whose
 	}
 	httpapi.Handle(api, httpapi.Op{ID: "revoke-session", Method: "DELETE", Path: "/api/v1/sessions/{id}", Summary: "End a session", Tag: "sessions", Status: http.StatusNoContent},
 		func(ctx context.Context, in *one) (*struct{}, error) {
@@ -124,13 +121,19 @@ func (a *API) listSessions(api *httpapi.API) {
 			return nil, a.Credentials.Revoke(ctx, id, in.ID)
 		})
 	httpapi.Handle(api, httpapi.Op{ID: "revoke-sessions", Method: "DELETE", Path: "/api/v1/sessions", Summary: "End all sessions but the one that asks", Tag: "sessions", Status: http.StatusNoContent},
-		func(ctx context.Context, in *whose) (*struct{}, error) {
+		func(ctx context.Context, in *Whose) (*struct{}, error) {
 			id, err := a.sessionsOf(ctx, in.Employee)
 			if err != nil {
 				return nil, err
 			}
 			return nil, a.Credentials.EndAll(ctx, id, access.From(ctx).Actor.Session)
 		})
+}
+
+// Whose is whose sessions a request is about. It is exported as what is embedded in
+// requests has to be.
+type Whose struct {
+	Employee string `query:"employee" doc:"Whose sessions: one's own if left out; those of others take employees.manage everywhere" format:"uuid"`
 }
 
 // sessionsOf is whose sessions a request is about.
