@@ -88,8 +88,12 @@ func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) strin
 	return fmt.Sprintf(`select %s, array[page.key::text, page.id::text] as cursor
 		from (select id, key from (%s) arms order by key%s, id%s limit %d) page join (%s) on %s = page.id and %s
 		order by page.key%[3]s, page.id%[4]s`,
-		s.columns, strings.Join(scans, " union all "), last, dir, limit, s.from, s.id, implied)
+		s.columns, strings.Join(scans, " union all "), last, dir, limit, s.from, s.id, opaque(implied))
 }
+
+// opaque is a condition of which PostgreSQL only knows that it may hold. Of those that
+// arms imply it would think that they leave few of the rows, and look for these first.
+func opaque(cond string) string { return "case when " + cond + " then true else false end" }
 
 // parts are conditions that take the rows after the cursor apart such that an index
 // has the order of each: nulls come last, and going down an index they would come

@@ -111,11 +111,9 @@ func (s source) count(q *query) (string, []any) {
 	rest, implied := q.rest()
 	var arms []string
 	for _, a := range q.arms {
-		arms = append(arms, fmt.Sprintf("(select from %s where %s = any(%s::uuid[]) and %s and %s and case when %s then true else false end limit %d)",
-			s.table, a.column, q.bind(a.ids), a.and(), rest, implied, countMost+1))
+		arms = append(arms, fmt.Sprintf("(select from %s where %s = any(%s::uuid[]) and %s and %s and %s limit %d)",
+			s.table, a.column, q.bind(a.ids), a.and(), rest, opaque(implied), countMost+1))
 	}
-	// To PostgreSQL, a CASE is something that it knows nothing about. It would take the implied conditions to leave
-	// few of the rows, and fetch them all before it counts.
 	return fmt.Sprintf("select count(*) from (select from (%s) c limit %d) c", strings.Join(arms, " union all "), countMost+1), q.args
 }
 
