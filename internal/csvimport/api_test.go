@@ -83,7 +83,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	if !replayed {
 		world := domain.World{{Category: domain.Project, ID: c.ProjectID}: there{}}
-		_, err := client.Aggregate.Decide(client.State{}, c, world, domain.Meta{Scope: domain.Everything})
+		_, err := client.Aggregate.Decide(client.State{}, c, world, domain.Meta{By: domain.Root})
 		if err != nil {
 			problem(w, http.StatusUnprocessableEntity, "", domain.All(err)...)
 			return

@@ -22,6 +22,9 @@ import (
 // to receive what was written.
 const requestTimeout = 30 * time.Second
 
+// watched are the paths that tell how the process is.
+var watched = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
 // frame is around everything that is answered: it bounds what a request may take,
 // finds out who asks, and puts it into the request's context.
 func (a *API) frame(next http.Handler) http.Handler {
@@ -41,6 +44,11 @@ func (a *API) frame(next http.Handler) http.Handler {
 		t.follow(r)
 		ctx = context.WithValue(access.With(ctx, c), trailKey{}, t)
 		defer a.recovered(ctx, w)
+		if watched[r.URL.Path] {
+			// Who watches over the process asks often, and must not be told to wait.
+			next.ServeHTTP(w, r.WithContext(access.With(ctx, c)))
+			return
+		}
 		if err := a.admit(ctx, w.Header(), r, &c, t); err != nil {
 			problem(ctx, a.logger, err).write(w)
 		} else {

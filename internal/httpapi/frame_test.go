@@ -224,3 +224,15 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestWatched: who watches over the process is never told to wait, or to sign in.
+func TestWatched(t *testing.T) {
+	s := newSite(t, Config{Limits: few})
+	for path := range watched {
+		for range 50 {
+			if w := s.send("GET " + path); w.Code != http.StatusNotFound || w.Header().Get("RateLimit") != "" {
+				t.Fatalf("%s: %d %v", path, w.Code, w.Header())
+			}
+		}
+	}
+}

@@ -137,6 +137,7 @@ func testAbsent(t *testing.T, a, e *apitest.User, at string) {
 	// A project is no client, and who loses the client loses its story.
 	a.Get(t, "/api/v1/clients/"+a.Project(t, "x")+"/replay").Problem(t, 404, "client.absent")
 	e.Get(t, at+"/replay").Want(t, 200)
+	a.Post(t, at+"/assign", map[string]any{"manager_id": nil}).Want(t, 200)
 	a.Assign(t, e.ID, nil, nil)
 	e.Get(t, at+"/replay").Problem(t, 404, "client.absent")
 }
