@@ -97,7 +97,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		return err
 	}
 	web := &http.Server{
-		Handler:           routes, //nolint:contextcheck // requests have one of their own
+		Handler:           routes,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute, // requests that take longer say so to their connection
 		IdleTimeout:       2 * time.Minute,

@@ -61,7 +61,9 @@ func Authority(ctx context.Context) domain.Authority {
 // project_id, desk_id and manager_id, null for none. Bind adds a parameter to the
 // query and returns its placeholder.
 func Clients(a domain.Authority, p domain.Permission, table string, bind func(any) string) string {
-	projects := func() string { return fmt.Sprintf("%s.project_id = any(%s::uuid[])", table, bind(ids(a.Scope.Projects))) }
+	projects := func() string {
+		return fmt.Sprintf("%s.project_id = any(%s::uuid[])", table, bind(ids(a.Scope.Projects)))
+	}
 	desks := func() string { return fmt.Sprintf("%s.desk_id = any(%s::uuid[])", table, bind(ids(a.Scope.Desks))) }
 	mine := func() string { return fmt.Sprintf("%s.manager_id = %s::uuid", table, bind(a.ID)) }
 	switch a.Rights[p] {
