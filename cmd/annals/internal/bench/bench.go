@@ -19,6 +19,7 @@ type Config struct {
 	Database Database      // each measurement begins with an empty one
 	Serve    Serve         // starts the whole of Annals
 	Events   int           // in the log that a read model is rebuilt from
+	Clients  int           // in the list of which first pages are read
 	Duration time.Duration // of each part that is repeated for a while
 	Profile  string        // folder for CPU profiles; empty for none
 	Logger   *slog.Logger  // what is being done, and what the parts complain about
@@ -73,6 +74,7 @@ var all = []measurement{
 	{"subscribe", "catching up with the log through the official client", (*run).subscribes},
 	{"commands", "mixed commands over HTTP", (*run).commands},
 	{"rebuild", "a read model built anew from the log", (*run).rebuilds},
+	{"access", "first pages of a large list, for people who see little and much of it", (*run).access},
 	{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 }
 

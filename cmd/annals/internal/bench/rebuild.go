@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"annals/eventschema"
 	"annals/internal/esnode"
@@ -141,25 +140,7 @@ func copied(ctx context.Context, url string, want int) (time.Duration, error) {
 	if _, err := conn.PgConn().CopyFrom(ctx, rows, fmt.Sprintf("copy annals_bench.%s (%s) from stdin binary", rebuilt, columns)); err != nil {
 		return 0, err
 	}
-	g, within := errgroup.WithContext(ctx)
-	g.SetLimit(2)
-	for sql := range strings.SplitSeq(model.Indexes, ";") {
-		if strings.TrimSpace(sql) == "" {
-			continue
-		}
-		g.Go(func() error {
-			conn, done, err := connect(within, url, map[string]string{
-				"search_path": path, "maintenance_work_mem": "256MB", "synchronous_commit": "off",
-			})
-			if err != nil {
-				return err
-			}
-			defer done()
-			_, err = conn.Exec(within, sql)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := indexes(ctx, url, path, model.Indexes); err != nil {
 		return 0, err
 	}
 	if _, err := conn.Exec(ctx, "analyze annals_bench."+rebuilt); err != nil {

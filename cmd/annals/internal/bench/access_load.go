@@ -1,0 +1,262 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"annals/domain"
+	"annals/domain/client"
+	"annals/eventschema"
+	"annals/internal/esnode"
+	"annals/internal/eventlog"
+	"annals/internal/textfold"
+	"annals/projections"
+)
+
+// firm is a large organisation: few of its projects and desks are big, many are small.
+type firm struct {
+	rnd      *rand.Rand
+	projects []domain.ID
+	desks    [][]domain.ID   // by project
+	staff    [][][]domain.ID // by project and desk
+	inside   []float64       // how likely a client is in one of the first projects
+	on       []float64       // and on one of the first desks, of any project
+}
+
+const (
+	firmProjects  = 200
+	deskOfProject = 10
+	staffOfDesk   = 2
+)
+
+func newFirm() *firm {
+	f := &firm{rnd: rand.New(rand.NewPCG(3, 4))} //nolint:gosec // the same firm every time
+	for range firmProjects {
+		f.projects = append(f.projects, f.id())
+		var desks []domain.ID
+		var staff [][]domain.ID
+		for range deskOfProject {
+			desks = append(desks, f.id())
+			var people []domain.ID
+			for range staffOfDesk {
+				people = append(people, f.id())
+			}
+			staff = append(staff, people)
+		}
+		f.desks, f.staff = append(f.desks, desks), append(f.staff, staff)
+	}
+	f.inside, f.on = skewed(firmProjects), skewed(deskOfProject)
+	return f
+}
+
+// skewed are cumulative weights of which the n-th is as 1 to the root of n.
+func skewed(n int) []float64 {
+	sum, weights := 0.0, make([]float64, n)
+	for i := range weights {
+		sum += 1 / float64(i/2+1)
+		weights[i] = sum
+	}
+	return weights
+}
+
+func (f *firm) id() domain.ID {
+	id, _ := uuid.FromBytes(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, f.rnd.Uint64()), f.rnd.Uint64())) // it is long enough
+	return id
+}
+
+func (f *firm) pick(weights []float64) int {
+	i, _ := slices.BinarySearch(weights, f.rnd.Float64()*weights[len(weights)-1])
+	return min(i, len(weights)-1)
+}
+
+// place is where a client belongs: one in ten on no desk, one in four without manager.
+func (f *firm) place() client.Assignment {
+	project, desk := f.pick(f.inside), f.pick(f.on)
+	a := client.Assignment{ProjectID: f.projects[project]}
+	if f.rnd.IntN(10) > 0 {
+		a.DeskID = f.desks[project][desk]
+	}
+	if f.rnd.IntN(4) > 0 {
+		a.ManagerID = f.staff[project][desk][f.rnd.IntN(staffOfDesk)]
+	}
+	return a
+}
+
+// emptyModels brings empty read models about, as a first start does.
+func (r *run) emptyModels(ctx context.Context, url string) (err error) {
+	master, err := eventschema.NewLocalMaster(make([]byte, 32))
+	if err != nil {
+		return err
+	}
+	node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: url, Logger: r.Logger})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, node.Close(closing))
+	}()
+	log, err := eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master, Logger: r.Logger})
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	for _, p := range projections.All {
+		if err := projections.Rebuild(ctx, projections.Config{Database: url, Log: log, Logger: r.Logger}, p.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var clientColumns = []string{
+	"id", "type", "first_name", "middle_name", "last_name", "company", "email", "phone", "website", "street", "city", "region", "postal_code", "country",
+	"first_key", "middle_key", "last_key", "company_key", "email_key", "phone_key",
+	"project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "revision",
+}
+
+// fill puts the firm and so many clients into the read models, as the projectors would have left them.
+func (f *firm) fill(ctx context.Context, url string, clients int) error {
+	conn, done, err := connect(ctx, url, map[string]string{"synchronous_commit": "off"})
+	if err != nil {
+		return err
+	}
+	defer done()
+	schemas := map[string]string{}
+	var name, schema string
+	rows, err := conn.Query(ctx, `select projector, schema from annals_projections.active`)
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	if _, err := pgx.ForEachRow(rows, []any{&name, &schema}, func() error { schemas[name] = schema; return nil }); err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	if err := f.fillOrganisation(ctx, conn, schemas["organisation"]); err != nil {
+		return err
+	}
+	var drop []string
+	rows, err = conn.Query(ctx, `select format('drop index %I.%I', $1::text, relname) from pg_index i join pg_class c on c.oid = i.indexrelid
+		where i.indrelid = format('%I.clients', $1::text)::regclass and not indisprimary`, schemas["clients"])
+	if err == nil {
+		drop, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, strings.Join(drop, ";"))
+	}
+	if err != nil {
+		return fmt.Errorf("indexes: %w", err)
+	}
+	at := now().UTC().Truncate(time.Microsecond).Add(-time.Duration(clients) * time.Minute)
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{schemas["clients"], "clients"}, clientColumns, pgx.CopyFromSlice(clients, func(i int) ([]any, error) {
+		return f.row(i, at.Add(time.Duration(i)*time.Minute)), nil
+	}))
+	if err != nil {
+		return fmt.Errorf("copy: %w", err)
+	}
+	return index(ctx, url, schemas["clients"])
+}
+
+func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema string) error {
+	var projects, desks, names [][]any
+	at := now()
+	for i, p := range f.projects {
+		projects = append(projects, []any{p, fmt.Sprintf("%s %d", trades[i%len(trades)], i), f.desks[i][0], at, 0})
+		for j, d := range f.desks[i] {
+			desks = append(desks, []any{d, p, fmt.Sprintf("%s %d", cities[j%len(cities)], i), j == 0, at, 0})
+			for _, m := range f.staff[i][j] {
+				names = append(names, []any{m, firstNames[f.rnd.IntN(len(firstNames))] + " Manager"})
+			}
+		}
+	}
+	for _, t := range []struct {
+		name    string
+		columns []string
+		rows    [][]any
+	}{
+		{"projects", []string{"id", "name", "default_desk_id", "created_at", "revision"}, projects},
+		{"desks", []string{"id", "project_id", "name", "is_default", "created_at", "revision"}, desks},
+		{"names", []string{"id", "name"}, names},
+	} {
+		table := pgx.Identifier{schema, t.name}
+		if _, err := conn.CopyFrom(ctx, table, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
+			return fmt.Errorf("copy: %w", err)
+		}
+		if _, err := conn.Exec(ctx, "analyze "+table.Sanitize()); err != nil {
+			return fmt.Errorf("analyze: %w", err)
+		}
+	}
+	return nil
+}
+
+// row is the n-th client.
+func (f *firm) row(n int, at time.Time) []any {
+	d, a := person(n), f.place()
+	id := func(v domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: v, Valid: v != uuid.Nil} }
+	var tags []string
+	for len(tags) < f.rnd.IntN(3) {
+		tags = append(tags, tagNames[f.rnd.IntN(len(tagNames))])
+	}
+	slices.Sort(tags)
+	status := []client.Status{client.Lead, client.Active, client.Active, client.Inactive}[f.rnd.IntN(4)]
+	return []any{
+		f.id(), string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.Company, d.Email, d.Phone, d.Website,
+		d.Address.Street, d.Address.City, d.Address.Region, d.Address.PostalCode, d.Address.Country,
+		textfold.Fold(d.FirstName), textfold.Fold(d.MiddleName), textfold.Fold(d.LastName), textfold.Fold(d.Company), textfold.Fold(d.Email),
+		textfold.Fold(d.Phone) + " " + textfold.Digits(d.Phone),
+		id(a.ProjectID), id(a.DeskID), id(a.ManagerID), string(status), append([]string{}, slices.Compact(tags)...), at, at, 0,
+	}
+}
+
+// index makes the indexes of clients and lets PostgreSQL know the table.
+func index(ctx context.Context, url, schema string) error {
+	i := slices.IndexFunc(projections.All, func(p *projections.Projector) bool { return p.Name == "clients" })
+	conn, done, err := connect(ctx, url, nil)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var trigrams string
+	if err := conn.QueryRow(ctx, `select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'pg_trgm'`).Scan(&trigrams); err != nil {
+		return fmt.Errorf("trigrams: %w", err)
+	}
+	path := pgx.Identifier{schema}.Sanitize() + ", " + pgx.Identifier{trigrams}.Sanitize()
+	if err := indexes(ctx, url, path, projections.All[i].Indexes); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "vacuum analyze "+pgx.Identifier{schema, "clients"}.Sanitize()) // as autovacuum will before long
+	return err
+}
+
+// indexes creates indexes as a rebuild does, two at a time.
+func indexes(ctx context.Context, url, path, statements string) error {
+	g, within := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for sql := range strings.SplitSeq(statements, ";") {
+		if strings.TrimSpace(sql) == "" {
+			continue
+		}
+		g.Go(func() error {
+			conn, done, err := connect(within, url, map[string]string{
+				"search_path": path, "maintenance_work_mem": "256MB", "synchronous_commit": "off",
+			})
+			if err != nil {
+				return err
+			}
+			defer done()
+			_, err = conn.Exec(within, sql)
+			return err
+		})
+	}
+	return g.Wait()
+}
