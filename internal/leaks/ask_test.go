@@ -31,13 +31,19 @@ type asker struct {
 }
 
 func (o *org) asker(t *testing.T, who id, to http.Handler) *asker {
-	a := &asker{T: t, org: o, who: who, v: o.now.viewer(who), to: to}
-	for _, n := range sorted(o.now.clients) {
-		if !a.v.sees(o.now.clients[n].place) {
+	a := &asker{T: t, org: o, who: who, to: to}
+	a.look()
+	return a
+}
+
+// look finds out what they may, and may not see, now.
+func (a *asker) look() {
+	a.v, a.hidden = a.now.viewer(a.who), nil
+	for _, n := range sorted(a.now.clients) {
+		if !a.v.sees(a.now.clients[n].place) {
 			a.hidden = append(a.hidden, n.String())
 		}
 	}
-	return a
 }
 
 // wrong says that an answer is not what the model has.
@@ -82,11 +88,8 @@ func (a *asker) get(path string) answer {
 	a.Helper()
 	r := send(a.T, a.to, "GET", path, a.tokens[a.who], "")
 	out := answer{"GET " + path, r.Code, r.Header(), r.Body.Bytes()}
-	// Whatever was asked for: no client that they do not see is in it.
-	for _, n := range a.hidden {
-		if bytes.Contains(out.body, []byte(n)) && !strings.HasPrefix(path, "/api/v1/audit/") {
-			a.wrong(out.request, "holds client %s, of which they may not know:\n%s", n, out.body)
-		}
+	if !strings.HasPrefix(path, "/api/v1/audit/") {
+		a.noneHidden(out)
 	}
 	if a.w.asked++; a.w.asked%199 == 0 { // once in a while as anybody would, with the answer held against the document
 		if over := (&apitest.User{System: a.w.s, Token: a.tokens[a.who]}).Get(a.T, path); over.Status != out.status {
@@ -94,6 +97,16 @@ func (a *asker) get(path string) answer {
 		}
 	}
 	return out
+}
+
+// noneHidden: whatever was asked for, no client that they do not see is in an answer.
+func (a *asker) noneHidden(r answer) {
+	a.Helper()
+	for _, n := range a.hidden {
+		if bytes.Contains(r.body, []byte(n)) {
+			a.wrong(r.request, "holds client %s, of which they may not know:\n%s", n, r.body)
+		}
+	}
 }
 
 // list asks for a list, all pages of it, and compares it with what each item has to

@@ -31,6 +31,7 @@ type org struct {
 	ends   map[string]eventlog.Revision
 	events map[id][]event // of clients and employees
 	tokens map[id]string
+	hired  set // who was made by a command that a test tried
 }
 
 // moment is what an organisation was from a time on.
@@ -49,7 +50,7 @@ type event struct {
 func newOrg(w *world, seed uint64, number int, at time.Time) *org {
 	return &org{
 		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at, //nolint:gosec // no secret
-		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, actor: domain.System,
+		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, hired: set{}, actor: domain.System,
 	}
 }
 
@@ -117,11 +118,7 @@ func (o *org) write(t *testing.T, category string, id id, events ...any) {
 func (o *org) append(t *testing.T, category string, id id, m domain.Meta, events ...any) {
 	t.Helper()
 	stream := eventlog.Stream(category, id)
-	last, ok := o.ends[stream]
-	if !ok {
-		last = eventlog.NoStream
-	}
-	res, err := o.w.s.Log.Append(t.Context(), stream, last, m, events...)
+	res, err := o.w.s.Log.Append(t.Context(), stream, o.end(stream), m, events...)
 	if err != nil {
 		t.Fatalf("organisation %s: %v", o.name, err)
 	}

@@ -64,11 +64,12 @@ type world struct {
 	absent map[string]answer // what is answered about what is not there, by route
 
 	asked, failures int
+	tally           map[int]int // answers by their status
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{s: apitest.Start(t), quick: mux.NewRouter(), absent: map[string]answer{}}
+	w := &world{s: apitest.Start(t), quick: mux.NewRouter(), absent: map[string]answer{}, tally: map[int]int{}}
 	var known sync.Map // to have to look it up anew is what takes longest, and nothing changes while we ask
 	api := httpapi.New(w.quick, httpapi.Config{
 		Version: "0.0.0", Logger: w.s.Logs.Logger(), Now: w.s.Clock.Now, Limits: w.s.Limits,

@@ -1,0 +1,278 @@
+package leaks_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"annals/internal/apitest"
+	"annals/internal/eventlog"
+)
+
+// fires has somebody try every command, on all kinds of targets.
+var fires map[string]func(*asker, string)
+
+func init() {
+	fires = map[string]func(*asker, string){
+		"POST /api/v1/clients":                         (*asker).fireNewClient,
+		"PATCH /api/v1/clients/{id}":                   (*asker).fireEdit,
+		"POST /api/v1/clients/{id}/retag":              (*asker).fireRetag,
+		"POST /api/v1/clients/{id}/status":             (*asker).fireStatus,
+		"POST /api/v1/clients/{id}/assign":             (*asker).fireAssign,
+		"POST /api/v1/clients/{id}/deactivate":         (*asker).fireDeactivate,
+		"POST /api/v1/clients/{id}/reactivate":         (*asker).fireReactivate,
+		"POST /api/v1/projects":                        (*asker).fireNewProject,
+		"POST /api/v1/desks":                           (*asker).fireNewDesk,
+		"POST /api/v1/employees":                       (*asker).fireNewEmployee,
+		"PATCH /api/v1/employees/{id}":                 (*asker).fireRename,
+		"POST /api/v1/employees/{id}/assign":           (*asker).fireMove,
+		"POST /api/v1/employees/{id}/roles":            (*asker).fireRoles,
+		"POST /api/v1/employees/{id}/deactivate":       (*asker).fireDismiss,
+		"POST /api/v1/employees/{id}/reactivate":       (*asker).fireRecall,
+		"DELETE /api/v1/employees/{id}/second-factor":  (*asker).fireClearFactor,
+		"POST /api/v1/roles":                           (*asker).fireNewRole,
+		"POST /api/v1/roles/{id}/clone":                (*asker).fireClone,
+		"PATCH /api/v1/roles/{id}":                     (*asker).fireChangeRole,
+		"DELETE /api/v1/roles/{id}":                    (*asker).fireDeleteRole,
+		"POST /api/v1/api-keys":                        (*asker).fireNewKey,
+		"DELETE /api/v1/api-keys/{id}":                 (*asker).fireRevokeKey,
+		"DELETE /api/v1/session":                       (*asker).fireSignOut,
+		"DELETE /api/v1/sessions/{id}":                 (*asker).fireEndSession,
+		"DELETE /api/v1/sessions":                      (*asker).fireEndSessions,
+		"POST /api/v1/me/password":                     (*asker).fireOwn,
+		"POST /api/v1/me/second-factor":                (*asker).fireOwn,
+		"POST /api/v1/me/second-factor/confirm":        (*asker).fireOwn,
+		"POST /api/v1/me/second-factor/recovery-codes": (*asker).fireOwn,
+		"POST /api/v1/me/second-factor/remove":         (*asker).fireOwn,
+		// Whoever asks, signed in or not: it is by what they know, not by who they are.
+		"POST /api/v1/session":                 nil,
+		"POST /api/v1/password-resets":         nil,
+		"POST /api/v1/password-resets/confirm": nil,
+	}
+}
+
+// Whoever may do something can, and nobody else: 403 of what they see, and 404 of what
+// they do not. What is refused changes nothing.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	p := planned(t, 50, 20)
+	w := newWorld(t)
+	knows(t, routes(t, w.s.Router, "POST", "PUT", "PATCH", "DELETE"), fires)
+	for i := range p.n {
+		if p.only < 0 || p.only == i {
+			w.add(t, p.seed, i, false)
+		}
+	}
+	w.settle(t)
+	order := []string{}
+	for route, fire := range fires {
+		if fire != nil {
+			order = append(order, route)
+		}
+	}
+	slices.Sort(order)
+	for _, o := range w.orgs[:len(w.orgs)-1] {
+		all := append(sorted(o.now.people), sorted(o.now.keys)...)
+		o.rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		for _, who := range all {
+			a := o.asker(t, who, w.s.Router)
+			o.rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+			for _, route := range order {
+				if a.look(); o.dead(who) {
+					break
+				}
+				fires[route](a, route)
+			}
+			slices.Sort(order)
+		}
+		w.agrees(t, o)
+	}
+	t.Logf("%d commands: %v", w.asked, w.tally)
+	for _, status := range []int{200, 201, 204, 403, 404, 409} {
+		if w.tally[status] == 0 && p.n >= 50 {
+			t.Errorf("no command was answered %d: the test has hardly tested anything", status)
+		}
+	}
+}
+
+// dead says whether somebody cannot do anything any more.
+func (o *org) dead(who id) bool {
+	k := o.now.keys[who]
+	return o.now.people[who].off || k.off || o.now.people[k.owner].off
+}
+
+// agrees asks at last whether all that the commands did, and no more, is there.
+func (w *world) agrees(t *testing.T, o *org) {
+	t.Helper()
+	boss := w.orgs[len(w.orgs)-1].boss
+	boss.After = w.head(t)
+	a := o.asker(t, parse(boss.ID), w.s.Router)
+	for n := range o.now.projects {
+		q := "?limit=1&project=" + n.String()
+		count := map[string]int{}
+		for _, c := range o.now.clients {
+			if c.project == n {
+				count["clients"]++
+			}
+		}
+		for _, d := range o.now.desks {
+			if d.project == n {
+				count["desks"]++
+			}
+		}
+		for _, p := range o.now.people {
+			if p.projects[n] {
+				count["employees"]++
+			}
+		}
+		for what, want := range count {
+			if r := boss.Get(t, "/api/v1/"+what+q); r.Text("total.count") != fmt.Sprint(want) {
+				a.wrong(r.Request, "after all commands there should be %d, and are %d %s", want, r.Status, r.Body)
+			}
+		}
+	}
+}
+
+func (w *world) head(t *testing.T) string {
+	t.Helper()
+	head, err := w.s.Log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head.String()
+}
+
+// shot is a command that is tried, and how it has to end.
+type shot struct {
+	route  string
+	id     id // of the target; none where there is none
+	query  string
+	body   any
+	want   int
+	code   string // of a refusal, where it matters
+	stream string // that the command is about, if there is one already
+	idle   bool   // it changes nothing, or perhaps not
+}
+
+// fire tries a command, and says whether it was carried out.
+func (a *asker) fire(s shot) (answer, bool) {
+	a.Helper()
+	body := ""
+	if s.body != nil {
+		raw, err := json.Marshal(s.body)
+		if err != nil {
+			a.Fatal(err)
+		}
+		body = string(raw)
+	}
+	method, _, _ := cut(s.route)
+	rec := send(a.T, a.to, method, at(s.route, s.id)+s.query, a.tokens[a.who], body)
+	r := answer{method + " " + at(s.route, s.id) + s.query + " " + body, rec.Code, rec.Header(), rec.Body.Bytes()}
+	a.w.asked++
+	a.w.tally[r.status]++
+	done := r.status < 300
+	switch {
+	case r.status != s.want || !done && s.code != "" && r.code() != s.code:
+		a.wrong(r.request, "want %d %s, got %d %s", s.want, s.code, r.status, r.body)
+	case r.status == http.StatusNotFound && s.code == "":
+		absent := send(a.T, a.to, method, at(s.route, uuid.New())+s.query, a.tokens[a.who], body)
+		if absent.Code != r.status || absent.Body.String() != string(r.body) {
+			a.wrong(r.request, "they do not see it: want %d %s\ngot %s", absent.Code, absent.Body, r.body)
+		}
+	}
+	if !done {
+		a.noneHidden(r)
+	}
+	if s.stream != "" {
+		a.changed(s, r, done)
+	}
+	return r, done && r.status == s.want
+}
+
+// changed looks into the log for what a command has done.
+func (a *asker) changed(s shot, r answer, done bool) {
+	a.Helper()
+	before := a.end(s.stream)
+	last := a.readOn(s.stream)
+	switch {
+	case !done && last != before:
+		a.wrong(r.request, "it was refused with %d, and has changed %s from revision %d to %d", r.status, s.stream, before, last)
+	case done && last == before && !s.idle:
+		a.wrong(r.request, "it was answered %d, and has changed nothing", r.status)
+	}
+}
+
+// end is the last revision of a stream that we know of.
+func (o *org) end(stream string) eventlog.Revision {
+	if last, ok := o.ends[stream]; ok {
+		return last
+	}
+	return eventlog.NoStream
+}
+
+// readOn is the last revision that there is.
+func (a *asker) readOn(stream string) eventlog.Revision {
+	a.Helper()
+	last := a.end(stream)
+	for rec, err := range a.w.s.Log.Read(a.Context(), stream, last+1) {
+		if err != nil {
+			a.Fatal(err)
+		}
+		last = rec.Revision
+	}
+	a.ends[stream] = last
+	return last
+}
+
+// made is the id of what a command has made.
+func made(r answer) id { return parse(field(r.json(), "id")) }
+
+// refusal is the status of what somebody may not do: nothing, if they may.
+func (a *asker) overClient(permission string, c client) int {
+	switch {
+	case !a.v.sees(c.place):
+		return http.StatusNotFound
+	case !a.v.reaches(permission, c.place):
+		return http.StatusForbidden
+	}
+	return 0
+}
+
+// targets are clients to try a command on: if there are such one that the permission
+// reaches, one that they only see, and one that they do not.
+func (a *asker) targets(permission string) []id {
+	kinds := map[int][]id{}
+	for _, n := range sorted(a.now.clients) {
+		kind := a.overClient(permission, a.now.clients[n])
+		kinds[kind] = append(kinds[kind], n)
+	}
+	var out []id
+	for _, kind := range []int{0, http.StatusForbidden, http.StatusNotFound} {
+		if len(kinds[kind]) > 0 {
+			out = append(out, pick(a.rnd, kinds[kind]))
+		}
+	}
+	return out
+}
+
+func either(refused, done int) int {
+	if refused != 0 {
+		return refused
+	}
+	return done
+}
+
+func whether(may bool, done int) int {
+	if may {
+		return done
+	}
+	return http.StatusForbidden
+}
+
+func unique(what string) string { return what + " " + uuid.NewString()[:8] }
+
+type obj = apitest.Map
