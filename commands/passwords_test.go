@@ -15,7 +15,7 @@ import (
 
 const (
 	resetsPath   = "/api/v1/password-resets"
-	passwordPath = "/api/v1/me/password" //nolint:gosec // a path
+	passwordPath = "/api/v1/me/password"
 	newPassword  = "another password"
 )
 

@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -235,7 +236,9 @@ func TestLeaving(t *testing.T) {
 	l := newLeaver(t, s)
 	a := l.admin
 	none, onOne, both := Map{"projects": []string{}, "desks": []string{}}, Map{"desks": []string{l.one}}, Map{"desks": []string{l.one, l.two}}
-	with := func(body Map, heir any) Map { return Map{"projects": body["projects"], "desks": body["desks"], "reassign_to": heir} }
+	with := func(body Map, heir any) Map {
+		return Map{"projects": body["projects"], "desks": body["desks"], "reassign_to": heir}
+	}
 	none["projects"], onOne["projects"], both["projects"] = []string{}, []string{l.project}, []string{l.project}
 	l.assign(t, both).Want(t, 200)
 	about(t, l.assign(t, none).Problem(t, 409, "employee.manages_clients"), l.onOne, l.onTwo, l.noDesk)
@@ -588,9 +591,7 @@ func TestProjectAdmin(t *testing.T) {
 	} {
 		email := address()
 		body := Map{"name": name, "email": email}
-		for k, v := range x.body {
-			body[k] = v
-		}
+		maps.Copy(body, x.body)
 		head.Post(t, employeesPath, body).Problem(t, x.status, x.code, x.field)
 		if signsIn(t, s, email) != "" {
 			t.Errorf("%s: the address is taken by nobody", name)

@@ -75,7 +75,7 @@ func TestSecondFactor(t *testing.T) {
 	with(codeAfter(t, s, secret, -1)).Problem(t, 401, "code") // confirmed with
 	with(codeAfter(t, s, secret, 40)).Problem(t, 401, "code")
 	code := codeAfter(t, s, secret, 0)
-	if r := with(code[:3] + " " + code[3:]).Want(t, 200); cookieOf(r) == nil {
+	if r := with(code[:3]+" "+code[3:]).Want(t, 200); cookieOf(r) == nil {
 		t.Errorf("%v", r.Header)
 	} else if r := (&apitest.User{System: s, Token: r.Text("token")}).Get(t, sessionsPath); r.Text("items.0.method") != "password+totp" {
 		t.Errorf("%s", r.Body)
