@@ -22,35 +22,27 @@ type arm struct {
 
 func (a arm) and() string { return cmp.Or(a.cond, "true") }
 
-// unrolled is how many ids get a scan of their own, which begins with the row that is
-// next; with more, each contributes a page.
-const unrolled = 8
-
 // way is one of the scans that find the rows of a query.
 type way struct {
-	ids  string // the parameter with the ids, where it is many scans in one
+	ids  string // the parameter with the ids, where it is a scan for each
 	cond string
 }
 
-// ways are the scans of a query's arms.
+// ways are the scans of a query's arms. Those for many ids are written as one, whose
+// policies PostgreSQL then sets up once: with some desks, that takes longer than the
+// reading of a page for each.
 func (q *query) ways() []way {
 	if len(q.arms) == 0 {
 		return []way{{"", "true"}}
 	}
-	n := 0
-	for _, a := range q.arms {
-		n += len(a.ids)
-	}
 	var ways []way
 	for _, a := range q.arms {
-		switch {
-		case len(a.ids) == 0:
-		case n > unrolled && len(a.ids) > 1:
-			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id and " + a.and()})
+		switch len(a.ids) {
+		case 0:
+		case 1:
+			ways = append(ways, way{"", a.column + " = " + q.bind(a.ids[0]) + "::uuid and " + a.and()})
 		default:
-			for _, id := range a.ids {
-				ways = append(ways, way{"", a.column + " = " + q.bind(id) + "::uuid and " + a.and()})
-			}
+			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id and " + a.and()})
 		}
 	}
 	if len(ways) == 0 {

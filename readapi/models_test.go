@@ -68,13 +68,13 @@ func (m *models) exec(t *testing.T, sql string, args ...any) {
 }
 
 // ids asks as somebody for what is one column of text.
-func (m *models) ids(ctx context.Context, t *testing.T, before func(*pgx.Batch), sql string, args ...any) (out []string) {
+func (m *models) ids(ctx context.Context, t *testing.T, before func(*pgx.Batch), sql string) (out []string) {
 	t.Helper()
 	var b pgx.Batch
 	if before != nil {
 		before(&b)
 	}
-	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(sql).Query(func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})

@@ -16,14 +16,16 @@ import (
 func (q *query) narrow(who domain.Authority, r *ClientsRequest) {
 	projects, desks := access.Assigned(who.Scope)
 	reach := who.Rights[domain.ClientsView]
-	// What they see is what policies let them see as well.
 	q.implied = []string{q.where[0]}
 	if reach == domain.Own {
 		q.arms = []arm{{"c.manager_id", []uuid.UUID{who.ID}, ""}}
 		return
 	}
-	if reach == domain.OnDesks && q.asked("c.desk_id", r.Desk, desks) || reach != domain.OnDesks && q.asked("c.desk_id", r.Desk, nil) ||
-		q.asked("c.manager_id", r.Manager, nil) {
+	onDesks := desks
+	if reach != domain.OnDesks {
+		onDesks = nil // any: those of their projects
+	}
+	if q.asked("c.desk_id", r.Desk, onDesks) || q.asked("c.manager_id", r.Manager, nil) {
 		return
 	}
 	switch reach {
@@ -33,8 +35,9 @@ func (q *query) narrow(who domain.Authority, r *ClientsRequest) {
 		if !q.asked("c.project_id", r.Project, projects) {
 			q.arms = []arm{{"c.project_id", projects, ""}}
 		}
-	default:
+	case domain.Everywhere:
 		q.asked("c.project_id", r.Project, nil)
+	case domain.Own, domain.Nothing:
 	}
 }
 
