@@ -22,9 +22,9 @@ func codeAfter(t *testing.T, s *apitest.System, secret string, steps int) string
 	return code
 }
 
-// enable gives somebody a second factor, and returns its secret and recovery codes. The
-// code of the step before is used up by it.
-func enable(t *testing.T, u *apitest.User) (secret string, recovery []string) {
+// enable gives somebody a second factor, and returns its secret, its recovery codes, and
+// the code that confirmed it, which is of the step before.
+func enable(t *testing.T, u *apitest.User) (secret string, recovery []string, used string) {
 	t.Helper()
 	r := u.Do(t, "POST", factorPath, Map{"password": apitest.Password}).Want(t, 200)
 	secret = r.Text("secret")
@@ -32,14 +32,15 @@ func enable(t *testing.T, u *apitest.User) (secret string, recovery []string) {
 		t.Fatalf("%s", r.Body)
 	}
 	u.Do(t, "POST", factorPath+"/confirm", Map{"code": "000000x"}).Problem(t, 422, "invalid", "code")
-	r = u.Do(t, "POST", factorPath+"/confirm", Map{"code": codeAfter(t, u.System, secret, -1)}).Want(t, 200)
+	used = codeAfter(t, u.System, secret, -1)
+	r = u.Do(t, "POST", factorPath+"/confirm", Map{"code": used}).Want(t, 200)
 	for _, c := range r.List("recovery_codes") {
 		recovery = append(recovery, c.(string))
 	}
 	if len(recovery) != 10 {
 		t.Fatalf("%s", r.Body)
 	}
-	return secret, recovery
+	return secret, recovery, used
 }
 
 // TestSecondFactor has a clock of its own: codes are for 30 seconds.
@@ -64,7 +65,7 @@ func TestSecondFactor(t *testing.T) {
 	e.Do(t, "POST", factorPath, Map{"password": apitest.Password}).Want(t, 200)
 	state("false", "0") // until it is confirmed
 	with("").Want(t, 200)
-	secret, recovery := enable(t, e)
+	secret, recovery, used := enable(t, e)
 	state("true", "10")
 	e.Do(t, "POST", factorPath, Map{"password": apitest.Password}).Problem(t, 409, "totp_enabled")
 	// Password and code, each code once; and a wrong password tells nothing about codes.
@@ -72,7 +73,7 @@ func TestSecondFactor(t *testing.T) {
 		t.Errorf("%v %s", r.Header, r.Body)
 	}
 	signIn(t, s, e.Email, "wrong password").Problem(t, 401, "sign_in")
-	with(codeAfter(t, s, secret, -1)).Problem(t, 401, "code") // confirmed with
+	with(used).Problem(t, 401, "code")
 	with(codeAfter(t, s, secret, 40)).Problem(t, 401, "code")
 	code := codeAfter(t, s, secret, 0)
 	if r := with(code[:3]+" "+code[3:]).Want(t, 200); cookieOf(r) == nil {
@@ -119,7 +120,7 @@ func TestClearSecondFactor(t *testing.T) {
 	a := s.Admin(t)
 	p := a.Project(t, "Lost")
 	e := a.EmployeeWithPassword(t, "Loser", []string{p}, nil)
-	_, recovery := enable(t, e)
+	_, recovery, _ := enable(t, e)
 	head, mate := a.EmployeeAs(t, "Head", []string{"project_admin"}, []string{p}, nil), a.Employee(t, "Mate", []string{p}, nil)
 	stranger := a.EmployeeAs(t, "Stranger", []string{"project_admin"}, []string{a.Project(t, "Other")}, nil)
 	at := employeesPath + "/" + e.ID + "/second-factor"
