@@ -27,7 +27,7 @@ func (r *run) commands(ctx context.Context) error {
 			return fmt.Errorf("empty requests: %d failed: %w", failed, err)
 		}
 		who, failed, err := repeat(ctx, r.Duration/2, func(ctx context.Context, _ *rand.Rand) error {
-			_, err := o.do(ctx, http.MethodGet, "/api/v1/session", nil, true)
+			_, err := o.do(ctx, http.MethodGet, "/api/v1/me", nil, true)
 			return err
 		})
 		if failed > 0 {
