@@ -78,6 +78,15 @@ func TestStartsKeepsDataAndStops(t *testing.T) {
 	if got := query[string](t, s.URL(), "SHOW work_mem"); got != "9MB" {
 		t.Error(got)
 	}
+	// A cluster of an earlier version has no role for readers.
+	run(t, s.endpoint.url("postgres", superuserSecret(s.secret), "annals"), "DROP ROLE "+Reader)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = start(t, Config{Dir: dir})
+	if got := query[string](t, s.URL(), "SELECT pg_has_role('annals', 'annals_reader', 'member')::text"); got != "true" {
+		t.Error(got)
+	}
 }
 
 func TestSecondProcessIsRefusedAndAttaches(t *testing.T) {
