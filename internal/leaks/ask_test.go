@@ -31,6 +31,7 @@ type asker struct {
 }
 
 func (o *org) asker(t *testing.T, who id, to http.Handler) *asker {
+	t.Helper()
 	a := &asker{T: t, org: o, who: who, to: to}
 	a.look()
 	return a
@@ -177,9 +178,9 @@ func (a *asker) compare(request string, want, got map[string]string) {
 }
 
 // one asks for one thing. Who may not see it is answered as if it were not there.
-func (a *asker) one(route string, n id, query string, sees bool, check func(answer)) {
+func (a *asker) one(route string, n id, sees bool, check func(answer)) {
 	a.Helper()
-	r := a.get(at(route, n) + query)
+	r := a.get(at(route, n))
 	if !sees {
 		a.isAbsent(route, r)
 		return

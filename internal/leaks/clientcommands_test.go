@@ -43,7 +43,7 @@ func (a *asker) fireNewClient(route string) {
 func (a *asker) fireOn(route, permission string, body func(client) any, idle func(client) bool, after func(*client)) {
 	for _, n := range a.targets(permission) {
 		c := a.now.clients[n]
-		s := shot{route: route, id: n, body: body(c), want: either(a.overClient(permission, c), http.StatusOK), stream: clientStream(n), idle: idle(c)}
+		s := shot{route: route, id: n, body: body(c), want: unless(a.overClient(permission, c)), stream: clientStream(n), idle: idle(c)}
 		if s.want == http.StatusOK && c.off && permission != "clients.deactivate" {
 			s.want = http.StatusConflict // whatever somebody may: first it is to be reactivated
 		}
@@ -90,7 +90,7 @@ func (a *asker) fireAssign(route string) {
 			refused = http.StatusForbidden
 		}
 		body := obj{"project_id": to.project, "desk_id": orNull(to.desk), "manager_id": orNull(to.manager)}
-		if _, done := a.fire(shot{route: route, id: n, body: body, want: either(refused, http.StatusOK), stream: clientStream(n), idle: to == c.place}); done {
+		if _, done := a.fire(shot{route: route, id: n, body: body, want: unless(refused), stream: clientStream(n), idle: to == c.place}); done {
 			c.place = to
 			a.now.clients[n] = c
 		}
@@ -217,7 +217,7 @@ func (a *asker) fireChangeRole(route string) {
 				refused = http.StatusForbidden
 			}
 		}
-		if _, done := a.fire(shot{route: route, id: n, body: obj{"name": to.name, "permissions": grants(to.grants)}, want: either(refused, http.StatusOK), stream: roleStream(n)}); done {
+		if _, done := a.fire(shot{route: route, id: n, body: obj{"name": to.name, "permissions": grants(to.grants)}, want: unless(refused), stream: roleStream(n)}); done {
 			a.now.roles[n] = to
 		}
 	}
@@ -230,7 +230,7 @@ func (a *asker) fireDeleteRole(route string) {
 	if refused == 0 && a.held(n) {
 		refused = http.StatusConflict
 	}
-	if _, done := a.fire(shot{route: route, id: n, want: either(refused, http.StatusOK), stream: roleStream(n)}); done {
+	if _, done := a.fire(shot{route: route, id: n, want: unless(refused), stream: roleStream(n)}); done {
 		r := a.now.roles[n]
 		r.gone = true
 		a.now.roles[n] = r

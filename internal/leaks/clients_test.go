@@ -2,9 +2,9 @@ package leaks_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,7 +120,7 @@ func idClients(s *state) (out []client) {
 
 func (a *asker) readClient(route string) {
 	for _, n := range someOf(a, a.now.clients, 2) {
-		a.one(route, n, "", a.v.sees(a.now.clients[n].place), func(r answer) {
+		a.one(route, n, a.v.sees(a.now.clients[n].place), func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.clientLine(n)}, map[string]string{field(r.json(), "id"): clientItem(r.json())})
 		})
 	}
@@ -134,7 +134,7 @@ func (a *asker) eventLines(n id) map[string]string {
 		if a.v.rights["audit.view"] > nothing { // where from, only who views what others did is told
 			ip = e.ip
 		}
-		out[fmt.Sprint(i)] = line(e.kind, e.actor, name, ip)
+		out[strconv.Itoa(i)] = line(e.kind, e.actor, name, ip)
 	}
 	return out
 }
@@ -153,7 +153,7 @@ func eventItem(m apitest.Map) string {
 func (a *asker) readClientHistory(route string) {
 	for _, n := range someOf(a, a.now.clients, 1) {
 		if !a.v.sees(a.now.clients[n].place) {
-			a.one(route, n, "", false, nil)
+			a.one(route, n, false, nil)
 			continue
 		}
 		a.list(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n), "revision", eventItem)
@@ -163,7 +163,7 @@ func (a *asker) readClientHistory(route string) {
 func (a *asker) readReplay(route string) {
 	for _, n := range someOf(a, a.now.clients, 1) {
 		c := a.now.clients[n]
-		a.one(route, n, "", a.v.sees(c.place), func(r answer) {
+		a.one(route, n, a.v.sees(c.place), func(r answer) {
 			want, got, last := []string{}, []string{}, ""
 			for _, e := range a.events[n] {
 				want = append(want, line(e.kind, e.actor))
@@ -189,7 +189,7 @@ func (a *asker) readReplay(route string) {
 func (a *asker) readAccess(route string) {
 	for _, n := range someOf(a, a.now.clients, 1) {
 		if !a.v.sees(a.now.clients[n].place) {
-			a.one(route, n, "", false, nil)
+			a.one(route, n, false, nil)
 			continue
 		}
 		q, then := url.Values{}, a.w.s.Clock.Now()

@@ -2,9 +2,9 @@ package leaks_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/uuid"
@@ -130,7 +130,7 @@ func (w *world) agrees(t *testing.T, o *org) {
 			}
 		}
 		for what, want := range count {
-			if r := boss.Get(t, "/api/v1/"+what+q); r.Text("total.count") != fmt.Sprint(want) {
+			if r := boss.Get(t, "/api/v1/"+what+q); r.Text("total.count") != strconv.Itoa(want) {
 				a.wrong(r.Request, "after all commands there should be %d, and are %d %s", want, r.Status, r.Body)
 			}
 		}
@@ -259,11 +259,12 @@ func (a *asker) targets(permission string) []id {
 	return out
 }
 
-func either(refused, done int) int {
+// unless is how a command ends that may be refused.
+func unless(refused int) int {
 	if refused != 0 {
 		return refused
 	}
-	return done
+	return http.StatusOK
 }
 
 func whether(may bool, done int) int {

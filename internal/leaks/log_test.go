@@ -49,7 +49,7 @@ type event struct {
 
 func newOrg(w *world, seed uint64, number int, at time.Time) *org {
 	return &org{
-		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at, //nolint:gosec // no secret
+		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at,
 		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, hired: set{}, actor: domain.System,
 	}
 }

@@ -71,7 +71,7 @@ func grants(r rights) []domain.Grant {
 	out := []domain.Grant{}
 	for _, p := range permissions {
 		if r[p] > nothing {
-			out = append(out, domain.Grant{Permission: domain.Permission(p), Reach: domain.Reach(r[p])}) //nolint:gosec // there are five
+			out = append(out, domain.Grant{Permission: domain.Permission(p), Reach: domain.Reach(r[p])})
 		}
 	}
 	return out

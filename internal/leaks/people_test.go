@@ -24,7 +24,7 @@ func (a *asker) readProjects(string) {
 
 func (a *asker) readProject(route string) {
 	for _, n := range someOf(a, a.now.projects, 1) {
-		a.one(route, n, "", a.v.seesProject(n), func(r answer) {
+		a.one(route, n, a.v.seesProject(n), func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.now.projects[n]}, map[string]string{field(r.json(), "id"): field(r.json(), "name")})
 		})
 	}
@@ -60,7 +60,7 @@ func (a *asker) readDesks(string) {
 
 func (a *asker) readDesk(route string) {
 	for _, n := range someOf(a, a.now.desks, 1) {
-		a.one(route, n, "", a.v.seesProject(a.now.desks[n].project), func(r answer) {
+		a.one(route, n, a.v.seesProject(a.now.desks[n].project), func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.deskLine(n)}, map[string]string{field(r.json(), "id"): deskItem(r.json())})
 		})
 	}
@@ -137,7 +137,7 @@ func (a *asker) readEmployees(string) {
 func (a *asker) readEmployee(route string) {
 	for _, n := range someOf(a, a.now.people, 1) {
 		p := a.now.people[n]
-		a.one(route, n, "", a.v.seesPerson(n, p), func(r answer) {
+		a.one(route, n, a.v.seesPerson(n, p), func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.personLine(a.org, p)}, map[string]string{field(r.json(), "id"): personItem(r.json())})
 		})
 	}
@@ -147,7 +147,7 @@ func (a *asker) readEmployeeHistory(route string) {
 	for _, n := range someOf(a, a.now.people, 1) {
 		switch p := a.now.people[n]; {
 		case !a.v.seesPerson(n, p):
-			a.one(route, n, "", false, nil)
+			a.one(route, n, false, nil)
 		case !a.v.seesHistory(n, p):
 			if r := a.get(at(route, n)); r.status != http.StatusForbidden || r.code() != "forbidden" {
 				a.wrong(r.request, "they see the employee, and not their history: want 403, got %d %s", r.status, r.body)
@@ -225,7 +225,7 @@ func (a *asker) readRoles(string) {
 func (a *asker) readRole(route string) {
 	for _, n := range someOf(a, a.now.roles, 1) {
 		own := a.now.roles[n]
-		a.one(route, n, "", !own.gone, func(r answer) {
+		a.one(route, n, !own.gone, func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.roleLine(n.String(), own)}, map[string]string{field(r.json(), "id"): roleItem(r.json())})
 		})
 	}
@@ -259,7 +259,7 @@ func (a *asker) readKeys(string) {
 func (a *asker) readKey(route string) {
 	for _, n := range someOf(a, a.now.keys, 1) {
 		k := a.now.keys[n]
-		a.one(route, n, "", a.v.seesKey(k), func(r answer) {
+		a.one(route, n, a.v.seesKey(k), func(r answer) {
 			a.compare(r.request, map[string]string{n.String(): a.keyLine(a.org, k)}, map[string]string{field(r.json(), "id"): keyItem(r.json())})
 		})
 	}

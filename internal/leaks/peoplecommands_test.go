@@ -122,7 +122,7 @@ func (a *asker) fireNewEmployee(route string) {
 func (a *asker) fireRename(route string) {
 	for _, n := range a.people(false) {
 		p := a.now.people[n]
-		s := shot{route: route, id: n, body: obj{"name": unique("Renamed")}, want: either(a.overPerson(n, false), http.StatusOK), stream: personStream(n)}
+		s := shot{route: route, id: n, body: obj{"name": unique("Renamed")}, want: unless(a.overPerson(n, false)), stream: personStream(n)}
 		if s.want == http.StatusOK && p.off {
 			s.want = http.StatusConflict
 		}
@@ -170,7 +170,7 @@ func (a *asker) fireMove(route string) {
 			}
 		}
 		same := len(moreProjects)+len(moreDesks) == 0 && !leaves
-		if _, done := a.fire(shot{route: route, id: n, body: body, want: either(refused, http.StatusOK), stream: personStream(n), idle: same}); !done {
+		if _, done := a.fire(shot{route: route, id: n, body: body, want: unless(refused), stream: personStream(n), idle: same}); !done {
 			continue
 		}
 		p.projects, p.desks = projects, desks
@@ -198,7 +198,7 @@ func (a *asker) fireRoles(route string) {
 		case a.oneself(n) || !a.v.hasAllIn(a.now.union(to), p.projects, p.desks):
 			refused = http.StatusForbidden
 		}
-		if _, done := a.fire(shot{route: route, id: n, body: obj{"roles": to}, want: either(refused, http.StatusOK), stream: personStream(n), idle: slices.Equal(to, p.roles)}); done {
+		if _, done := a.fire(shot{route: route, id: n, body: obj{"roles": to}, want: unless(refused), stream: personStream(n), idle: slices.Equal(to, p.roles)}); done {
 			p.roles = to
 			a.now.people[n] = p
 		}
@@ -213,7 +213,7 @@ func (a *asker) fireDismiss(route string) {
 		if refused == 0 && a.oneself(n) {
 			refused = http.StatusForbidden
 		}
-		if _, done := a.fire(shot{route: route, id: n, want: either(refused, http.StatusOK), stream: personStream(n), idle: p.off}); !done {
+		if _, done := a.fire(shot{route: route, id: n, want: unless(refused), stream: personStream(n), idle: p.off}); !done {
 			continue
 		}
 		if !p.off { // no token of theirs opens anything any more
@@ -243,7 +243,7 @@ func keyStream(n id) string { return eventlog.Stream(domain.APIKey, n) }
 func (a *asker) fireRecall(route string) {
 	for _, n := range a.people(false) {
 		p := a.now.people[n]
-		if _, done := a.fire(shot{route: route, id: n, want: either(a.overPerson(n, false), http.StatusOK), stream: personStream(n), idle: !p.off}); done && p.off {
+		if _, done := a.fire(shot{route: route, id: n, want: unless(a.overPerson(n, false)), stream: personStream(n), idle: !p.off}); done && p.off {
 			p.off = false
 			a.now.people[n] = p
 			a.endKeys(n)
@@ -380,7 +380,7 @@ func (a *asker) fireEndSessions(route string) {
 // fireOwn: with what somebody signs in is their own business, and no key's. Nobody here
 // has a password or a second factor, so they are told that it does not fit.
 func (a *asker) fireOwn(route string) {
-	body := obj{}
+	body := obj{"code": "000000"}
 	switch route {
 	case "POST /api/v1/me/password":
 		body = obj{"old_password": "not the password", "new_password": "another password"}
@@ -388,8 +388,6 @@ func (a *asker) fireOwn(route string) {
 		body = obj{"password": "not the password"}
 	case "POST /api/v1/me/second-factor/remove":
 		body = obj{"password": "not the password", "code": "000000"}
-	default:
-		body = obj{"code": "000000"}
 	}
 	s := shot{route: route, body: body, want: http.StatusForbidden, code: "people_only"}
 	if a.v.me != none {

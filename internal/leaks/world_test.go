@@ -33,7 +33,7 @@ type plan struct {
 // planned is what the environment asks for: n organisations unless it says so.
 func planned(t *testing.T, n, part int) plan {
 	t.Helper()
-	p := plan{uint64(time.Now().UnixNano()) % 1_000_000_000, n, -1} //nolint:gosec // not negative
+	p := plan{uint64(time.Now().UnixNano()) % 1_000_000_000, n, -1}
 	if text := os.Getenv("ANNALS_LEAKS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // add makes an organisation: over HTTP and a big one, or written to the log.
-func (w *world) add(t *testing.T, seed uint64, number int, big bool) *org {
+func (w *world) add(t *testing.T, seed uint64, number int, big bool) {
 	t.Helper()
 	at := w.s.Clock.Now().Add(-30 * 24 * time.Hour).Truncate(time.Hour).Add(time.Duration(number) * time.Minute)
 	o := newOrg(w, seed, number, at)
@@ -100,7 +100,6 @@ func (w *world) add(t *testing.T, seed uint64, number int, big bool) *org {
 	}
 	o.grow(t)
 	w.orgs = append(w.orgs, o)
-	return o
 }
 
 // employ makes the administrator who makes the organisation over HTTP.
