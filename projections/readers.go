@@ -58,17 +58,14 @@ func (e *engine) show(ctx context.Context, tx pgx.Tx, schema string, names []str
 		if err != nil {
 			return err
 		}
-		change := []string{"alter table " + table + " no force row level security", "drop policy if exists writer on " + table}
-		if e.alone {
-			change = []string{
+		// What is forced stays so: another process may still read as the owner.
+		if e.alone && !forced {
+			statements = append(statements,
 				fmt.Sprintf("create policy writer on %s to public using ((select current_setting('%s', true)) = current_user)", table, writer),
-				"alter table " + table + " force row level security",
-			}
-		} else {
-			statements = append(statements, "grant select on "+table+", "+view+" to "+postgres.Reader)
+				"alter table "+table+" force row level security")
 		}
-		if forced != e.alone {
-			statements = append(statements, change...)
+		if !e.alone {
+			statements = append(statements, "grant select on "+table+", "+view+" to "+postgres.Reader)
 		}
 	}
 	if !e.alone {
