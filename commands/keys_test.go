@@ -190,6 +190,14 @@ func TestRevokeKey(t *testing.T) {
 		receipt(t, by.Do(t, "DELETE", keysPath+"/"+key.ID, nil), 200, "1") // it is
 	}
 	a.Do(t, "DELETE", keysPath+"/"+uuid.NewString(), nil).Problem(t, 404, "api_key.absent")
+	// Where that was cut off, the log has the word.
+	key := makeKey(t, e, Map{"permissions": grants("clients.view", "desk")})
+	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), Causation: uuid.New(), At: time.Now().UTC().Truncate(time.Microsecond), By: domain.Root}
+	if _, err := commands.Handle(t.Context(), s.Commands.Store, apikey.Aggregate, uuid.MustParse(key.ID), apikey.Command(apikey.Revoke{}), m, commands.AnyRevision); err != nil {
+		t.Fatal(err)
+	}
+	key.Get(t, "/api/v1/me").Problem(t, 401, "key")
+	key.At(other).Get(t, "/api/v1/me").Problem(t, 401, "key")
 }
 
 // TestKeyFollowsOwner: a key may never do more than its owner may at that moment.
