@@ -37,9 +37,10 @@ type accessItem struct {
 }
 
 type cause struct {
-	Role  named        `json:"role"`
-	Reach domain.Reach `json:"reach" doc:"Within which the role permits clients.view"`
-	Scope scope        `json:"scope"`
+	Role   string       `json:"role" doc:"What the role is called"`
+	RoleID uuid.UUID    `json:"role_id" format:"uuid"`
+	Reach  domain.Reach `json:"reach" doc:"Within which the role permits clients.view"`
+	Scope  scope        `json:"scope"`
 }
 
 // scope is what ties an employee to a client.
@@ -113,7 +114,7 @@ func (r accessRow) item() (item accessItem, err error) {
 	for _, role := range roles {
 		a := domain.Authority{ID: r.ID, Rights: domain.Rights{domain.ClientsView: role.Reach}, Scope: domain.ScopeOf(r.Projects, r.Desks)}
 		if a.May(domain.ClientsView, at) {
-			item.Because = append(item.Because, cause{role.named, role.Reach, r.scope(role.Reach)})
+			item.Because = append(item.Because, cause{role.Name, role.ID, role.Reach, r.scope(role.Reach)})
 		}
 	}
 	return item, nil

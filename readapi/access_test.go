@@ -81,7 +81,7 @@ func asked(t *testing.T, u *apitest.User, id domain.ID, at string, limit int) []
 			}
 			var because []string
 			for j := range r.List(fmt.Sprintf("items.%d.because", i)) {
-				because = append(because, fmt.Sprint(in("because.%d.role.id", j), " ", in("because.%d.role.name", j), " ", in("because.%d.reach", j), " ",
+				because = append(because, fmt.Sprint(in("because.%d.role_id", j), " ", in("because.%d.role", j), " ", in("because.%d.reach", j), " ",
 					in("because.%d.scope.type", j), " ", in("because.%d.scope.id", j), " ", in("because.%d.scope.name", j)))
 			}
 			slices.Sort(because)
@@ -270,7 +270,7 @@ func TestAccessIsAsked(t *testing.T) {
 				var out []string
 				for j := range r.List(fmt.Sprintf("items.%d.because", i)) {
 					in := func(path string) string { return r.Text(fmt.Sprintf("items.%d.because.%d.%s", i, j, path)) }
-					out = append(out, strings.Join([]string{in("role.name"), in("reach"), in("scope.type"), in("scope.name")}, "/"))
+					out = append(out, strings.Join([]string{in("role"), in("reach"), in("scope.type"), in("scope.name")}, "/"))
 				}
 				return strings.Join(out, ", ")
 			}

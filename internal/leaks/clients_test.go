@@ -266,7 +266,7 @@ func accessItem(m apitest.Map) string {
 	var because []string
 	for _, b := range list {
 		b := b.(apitest.Map)
-		because = append(because, line(field(b, "role", "name"), text(b["reach"]), line(field(b, "scope", "type"), field(b, "scope", "id"), field(b, "scope", "name"))))
+		because = append(because, line(text(b["role"]), text(b["reach"]), line(field(b, "scope", "type"), field(b, "scope", "id"), field(b, "scope", "name"))))
 	}
 	slices.Sort(because)
 	return line(field(m, "employee", "name"), because)
