@@ -92,6 +92,7 @@ func (a *asker) get(path string) answer {
 	if !strings.HasPrefix(path, "/api/v1/audit/") {
 		a.noneHidden(out)
 	}
+	a.w.tally[r.Code]++
 	if a.w.asked++; a.w.asked%199 == 0 { // once in a while as anybody would, with the answer held against the document
 		if over := (&apitest.User{System: a.w.s, Token: a.tokens[a.who]}).Get(a.T, path); over.Status != out.status {
 			a.wrong(out.request, "%d here, and %d over HTTP: %s", out.status, over.Status, over.Body)

@@ -48,7 +48,7 @@ func (o *org) found(t *testing.T) {
 			o.addDesk(t, p, fmt.Sprintf("Desk %s %c", number, 'A'+i))
 		}
 	}
-	for range o.rnd.IntN(3) {
+	for range 1 + o.rnd.IntN(2) {
 		o.addRole(t, o.randomRole())
 		o.keep()
 	}
@@ -171,8 +171,8 @@ func (o *org) randomRights(percent, most int) rights {
 func (o *org) randomRole() ownRole {
 	r := ownRole{name: fmt.Sprintf("Role %s %d", o.name, o.rnd.IntN(1000)), grants: o.randomRights(35, all)}
 	delete(r.grants, "clients.view")
-	if o.chance(80) {
-		r.grants["clients.view"] = pick(o.rnd, []int{own, own, own, desk, desk, project, project, project, all})
+	if o.chance(90) {
+		r.grants["clients.view"] = pick(o.rnd, []int{own, own, own, own, own, desk, desk, project, project, all})
 	}
 	return r
 }
@@ -185,14 +185,18 @@ func (o *org) randomRoles() []string {
 			from = append(from, n.String(), n.String())
 		}
 	}
-	switch o.rnd.IntN(12) {
+	switch made := from[9:]; o.rnd.IntN(12) {
 	case 0:
 		from = []string{"auditor"}
 	case 1:
 		from = []string{"admin", "auditor"}
+	case 2, 3, 4, 5: // with which somebody may see nothing but their own
+		if len(made) > 0 {
+			from = made
+		}
 	}
 	have := map[string]bool{}
-	for range o.rnd.IntN(4) {
+	for range pick(o.rnd, []int{0, 1, 1, 1, 1, 2, 2, 3}) {
 		have[pick(o.rnd, from)] = true
 	}
 	out := []string{}

@@ -103,7 +103,21 @@ func (p plan) read(t *testing.T, from, to int) {
 	for _, o := range orgs {
 		o.read(t)
 	}
-	t.Logf("%d organisations were asked, %d requests", len(orgs), w.asked)
+	t.Logf("%d organisations were asked, %d requests: %v; reaches of clients.view: %v, managers who see their client no more: %d",
+		len(orgs), w.asked, w.tally, w.reaches, w.left)
+	if len(orgs) < 50 {
+		return
+	}
+	for _, status := range []int{200, 401, 403, 404} {
+		if w.tally[status] == 0 {
+			t.Errorf("nothing was answered %d: the test has hardly tested anything", status)
+		}
+	}
+	for reach, n := range w.reaches {
+		if n == 0 || w.left == 0 {
+			t.Errorf("nobody sees clients within %q, or none left a client behind (%d): the test has hardly tested anything", reachNames[reach], w.left)
+		}
+	}
 }
 
 // knows holds the routes that there are against those that a test knows.
@@ -135,6 +149,12 @@ func (o *org) read(t *testing.T) {
 		} else {
 			for _, route := range routeOrder() {
 				reads[route](a, route)
+			}
+			o.w.reaches[a.v.rights["clients.view"]]++
+			for _, c := range o.now.clients {
+				if c.manager == who && !a.v.sees(c.place) {
+					o.w.left++
+				}
 			}
 		}
 	}

@@ -64,7 +64,9 @@ type world struct {
 	absent map[string]answer // what is answered about what is not there, by route
 
 	asked, failures int
-	tally           map[int]int // answers by their status
+	tally           map[int]int  // answers by their status
+	reaches         [all + 1]int // of clients.view, of those who asked
+	left            int          // clients whose managers do not see them
 }
 
 func newWorld(t *testing.T) *world {
