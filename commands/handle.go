@@ -240,20 +240,20 @@ func (s *Store) did(e *entry, command domain.ID) bool {
 	return done || s.noops.Contains(command)
 }
 
-// would says why a command would be refused now, and changes nothing.
-func would[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta) error {
+// would returns what a command would lead to now, or why it would be refused, and
+// changes nothing.
+func would[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], id domain.ID, c C, m domain.Meta) ([]E, error) {
 	ref := domain.Ref{Category: d.Category, ID: id}
 	state, err := Load[S](ctx, s, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var world domain.World
 	if d.Refs != nil {
 		if world, err = s.world(ctx, d.Refs(state, c)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	m.Aggregate = id
-	_, err = d.Decide(state, c, world, m)
-	return err
+	return d.Decide(state, c, world, m)
 }

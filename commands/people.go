@@ -88,7 +88,8 @@ func (a *API) RegisterEmployee(ctx context.Context, id domain.ID, c employee.Reg
 		return Outcome{}, err
 	}
 	if !there {
-		f.Add(would(ctx, a.Store, employee.Aggregate, id, employee.Command(c), m))
+		_, err := would(ctx, a.Store, employee.Aggregate, id, employee.Command(c), m)
+		f.Add(err)
 	}
 	if err := f.Err(); err != nil {
 		return Outcome{}, err
@@ -141,7 +142,7 @@ func (a *API) EditEmployee(ctx context.Context, to addressed, c employee.Edit) (
 		return Outcome{}, err
 	}
 	s, done := e.state.(employee.State), a.Store.did(e, to.meta.Command)
-	if err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil && !done {
+	if _, err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil && !done {
 		return refuse(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, to.at, err)
 	}
 	email := c.Over(s).Email
@@ -199,16 +200,25 @@ func (a *API) assignEmployee(ctx context.Context, to addressed, c employee.Assig
 		at = e.revision
 	}
 	done := a.Store.did(e, to.meta.Command)
-	if err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta); err != nil && !done {
+	events, err := would(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta)
+	if err == nil && c.ReassignTo.Value != (domain.ID{}) {
+		err = a.checkHeir(ctx, to, nil, c.ReassignTo.Value)
+	}
+	if err != nil && !done {
 		return refuse(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, at, err)
 	}
-	s := e.state.(employee.State)
-	after := domain.ScopeOf(c.Over(s))
+	before := e.state.(employee.State).Scope()
+	after := before
+	for _, e := range events {
+		if e, ok := e.(employee.Assigned); ok {
+			after = domain.ScopeOf(e.Projects, e.Desks)
+		}
+	}
 	stays := func(p domain.Place) bool { return after.Covers(p.Project, p.Desk) }
 	assign := func() (Outcome, error) {
 		return Handle(ctx, a.Store, employee.Aggregate, to.id, employee.Command(c), to.meta, at)
 	}
-	if done || at != e.revision || after.Holds(s.Scope()) {
+	if done || at != e.revision || after.Holds(before) {
 		return assign()
 	}
 	behind, err := a.managed(ctx, to.id, stays)
@@ -274,7 +284,7 @@ func (a *API) deactivateEmployee(api *httpapi.API, r route) {
 // where somebody is named for it. It returns the clients that they still manage.
 func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (out Outcome, left []domain.Placed, total int, err error) {
 	command := employee.Command(c)
-	if err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Value != (domain.ID{}) {
+	if _, err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Value != (domain.ID{}) {
 		behind, err := a.managed(ctx, to.id, nobodys)
 		if err == nil {
 			err = a.checkHeir(ctx, to, behind, c.ReassignTo.Value)
@@ -339,7 +349,8 @@ func (a *API) reactivateEmployee(api *httpapi.API, r route) {
 		if err != nil {
 			return nil, err
 		}
-		if s.Exists() && !s.Active() && would(ctx, a.Store, employee.Aggregate, in.ID, command, to.meta) == nil {
+		_, refused := would(ctx, a.Store, employee.Aggregate, in.ID, command, to.meta)
+		if s.Exists() && !s.Active() && refused == nil {
 			// What a deactivation that was cut off has left must not come to life.
 			if err := a.endAccess(ctx, to); err != nil {
 				return nil, err

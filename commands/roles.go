@@ -50,7 +50,7 @@ func (a *API) roles(api *httpapi.API) {
 			return nil, err
 		}
 		// Who holds it is told to those only who may delete it.
-		if would(ctx, a.Store, role.Aggregate, in.ID, role.Command(role.Delete{}), to.meta) == nil {
+		if _, err := would(ctx, a.Store, role.Aggregate, in.ID, role.Command(role.Delete{}), to.meta); err == nil {
 			if err := a.unused(ctx, in.ID); err != nil {
 				return nil, err
 			}

@@ -118,7 +118,7 @@ func (a *API) secondFactor(api *httpapi.API) {
 		if err != nil {
 			return nil, err
 		}
-		if err := would(ctx, a.Store, employee.Aggregate, in.ID, employee.Command(employee.Edit{}), to.meta); err != nil {
+		if _, err := would(ctx, a.Store, employee.Aggregate, in.ID, employee.Command(employee.Edit{}), to.meta); err != nil {
 			return nil, err
 		}
 		if who.Who == in.ID { // who has found an open session would be rid of it without a code

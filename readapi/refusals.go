@@ -18,7 +18,7 @@ type refusalItem struct {
 	At        time.Time   `json:"at" doc:"When the first of them was refused"`
 	Last      time.Time   `json:"last_at"`
 	Count     int64       `json:"count" doc:"How many of the same there were within a minute"`
-	ActorID   *uuid.UUID  `json:"actor_id" doc:"Null for nobody who is known"`
+	ActorID   *uuid.UUID  `json:"actor_id" nullable:"true" doc:"Null for nobody who is known"`
 	Kind      string      `json:"kind" enum:"employee,key,nobody,dropped" doc:"Who asked; dropped counts refusals for which there was no room"`
 	Method    string      `json:"method"`
 	Route     string      `json:"route" doc:"The path with names for what differs"`
@@ -27,7 +27,7 @@ type refusalItem struct {
 	Code      string      `json:"code"`
 	IP        string      `json:"ip"`
 	UserAgent string      `json:"user_agent"`
-	RequestID *uuid.UUID  `json:"request_id" doc:"Of the first of them"`
+	RequestID *uuid.UUID  `json:"request_id" nullable:"true" doc:"Of the first of them"`
 }
 
 type refusalsRequest struct {

@@ -3,7 +3,6 @@
 package employee
 
 import (
-	"maps"
 	"slices"
 
 	"annals/domain"
@@ -35,7 +34,7 @@ type (
 	// left out stays; an empty list takes all away. Whether they leave clients behind
 	// is for the command side to see.
 	Assign struct {
-		Projects   *[]domain.ID            `json:"projects,omitempty" doc:"All projects that the employee works for from now on" maxItems:"1000"`
+		Projects   *[]domain.ID            `json:"projects,omitempty" doc:"All projects that the employee works for from now on; those in which you manage nobody stay as they are" maxItems:"1000"`
 		Desks      *[]domain.ID            `json:"desks,omitempty" doc:"All desks that the employee works for from now on; each belongs to one of the projects" maxItems:"2000"`
 		ReassignTo domain.Field[domain.ID] `json:"reassign_to,omitzero" doc:"The employee who takes over the clients that this one manages where they leave"`
 	}
@@ -128,9 +127,8 @@ func refs(s State, c Command) []domain.Ref {
 		refs = append(refs, role.Refs(c.roles())...)
 		places(c.Projects, c.Desks)
 	case Assign:
-		projects, desks := c.Over(s)
-		places(projects, desks)
-		places(nil, s.Desks)
+		places(given(c.Projects), given(c.Desks))
+		places(s.Projects, s.Desks)
 	case SetRoles:
 		refs = append(refs, role.Refs(c.Roles)...)
 	case Edit, Deactivate, Reactivate, Note:
@@ -308,16 +306,34 @@ func (c SetRoles) decide(s State, w domain.World, by domain.Authority) ([]Event,
 	return []Event{RolesChanged{list(s.Roles), to}}, nil
 }
 
-// Over is the projects and desks once the command is carried out.
-func (c Assign) Over(s State) (projects, desks []domain.ID) {
-	projects, desks = sorted(s.Projects), sorted(s.Desks)
+func given(ids *[]domain.ID) []domain.ID {
+	if ids == nil {
+		return nil
+	}
+	return *ids
+}
+
+// over is the projects and desks once the command is carried out. Where the actor
+// manages nobody, they need not know of, and nothing changes.
+func (c Assign) over(s State, w domain.World, by domain.Authority) Assigned {
+	e := Assigned{sorted(s.Projects), sorted(s.Desks)}
 	if c.Projects != nil {
-		projects = sorted(*c.Projects)
+		e.Projects = given(c.Projects)
+		for _, id := range s.Projects {
+			if !by.MayIn(domain.EmployeesManage, id) {
+				e.Projects = append(e.Projects[:len(e.Projects):len(e.Projects)], id)
+			}
+		}
 	}
 	if c.Desks != nil {
-		desks = sorted(*c.Desks)
+		e.Desks = given(c.Desks)
+		for _, id := range s.Desks {
+			if !by.MayIn(domain.EmployeesManage, domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id}).ProjectID) {
+				e.Desks = append(e.Desks[:len(e.Desks):len(e.Desks)], id)
+			}
+		}
 	}
-	return projects, desks
+	return Assigned{sorted(e.Projects), sorted(e.Desks)}
 }
 
 // list is never nil: the log says none, not null.
@@ -330,8 +346,7 @@ func sorted(ids []domain.ID) []domain.ID {
 }
 
 func (c Assign) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
-	e := Assigned{}
-	e.Projects, e.Desks = c.Over(s)
+	e := c.over(s, w, by)
 	if err := e.check(s, role.RightsOf(s.Roles, w), w, by); err != nil {
 		return nil, err
 	}
@@ -342,8 +357,8 @@ func (c Assign) decide(s State, w domain.World, by domain.Authority) ([]Event, e
 }
 
 // check holds the rules of assigning an employee in state s with these rights: what is
-// named exists, a desk requires its project, nothing changes where the actor manages
-// nobody, and where the employee comes to, they may not do more than the actor.
+// named exists, a desk requires its project, the employee comes to nowhere where the
+// actor manages nobody, and where they come to, they may not do more than the actor.
 func (e Assigned) check(s State, rights domain.Rights, w domain.World, by domain.Authority) error {
 	var f domain.Faults
 	before := s.Scope()
@@ -378,24 +393,7 @@ func (e Assigned) check(s State, rights domain.Rights, w domain.World, by domain
 		}
 		f.Add(err)
 	}
-	after := domain.ScopeOf(e.Projects, e.Desks)
-	for id := range missing(before.Projects, after.Projects) {
-		if !by.MayIn(domain.EmployeesManage, id) {
-			f.Add(domain.OutOfReach("projects", "project"))
-		}
-	}
-	for id := range missing(before.Desks, after.Desks) {
-		if !by.MayIn(domain.EmployeesManage, domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id}).ProjectID) {
-			f.Add(domain.OutOfReach("desks", "desk"))
-		}
-	}
 	return f.Err()
-}
-
-func missing(before, after map[domain.ID]bool) map[domain.ID]bool {
-	gone := maps.Clone(before)
-	maps.DeleteFunc(gone, func(id domain.ID, _ bool) bool { return after[id] })
-	return gone
 }
 
 func evolve(s State, e Event) State {

@@ -216,7 +216,11 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		r, w := humamux.Unwrap(ctx)
 		err := op.admits(access.From(ctx.Context()))
 		if err == nil && body {
+			began := a.now()
 			err = readBody(w, r, optional)
+			if err == nil && a.now().Sub(began) > fresh {
+				ctx, err = a.again(ctx, op)
+			}
 		}
 		if err != nil {
 			problem(ctx.Context(), a.logger, err).write(w)
@@ -231,6 +235,20 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		}
 		return out, nil
 	})
+}
+
+// fresh is how long it counts who somebody is and what they may: a body can take long
+// to arrive, and its sender may have lost their rights meanwhile.
+const fresh = 100 * time.Millisecond
+
+// again finds out anew who asks.
+func (a *API) again(ctx huma.Context, op Op) (huma.Context, error) {
+	c := access.From(ctx.Context())
+	if c.Actor == nil {
+		return ctx, nil
+	}
+	c.Actor, c.Denied = a.authenticate(ctx.Context(), c.Actor.Token)
+	return huma.WithContext(ctx, access.With(ctx.Context(), c)), op.admits(c)
 }
 
 // patchSchema is that of a merge patch of t: everything in it may be null.
