@@ -62,7 +62,7 @@ func TestRightsLostMeanwhile(t *testing.T) {
 			if w.Code != c.status {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
-			if ran := s.caller.Request != domain.ID{}; ran == c.loses {
+			if ran := s.caller.Request != (domain.ID{}); ran == c.loses {
 				t.Errorf("was carried out: %v", ran)
 			}
 		})
