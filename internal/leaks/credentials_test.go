@@ -91,9 +91,27 @@ func (a *asker) fireSignOut(route string) {
 	}
 }
 
-// mayEnd says whether somebody may end sessions of an employee.
-func (a *asker) mayEnd(n id) bool {
-	return a.v.me != none && (n == a.who || a.v.rights["employees.manage"] == all)
+func ended(refused int) int {
+	if refused != 0 {
+		return refused
+	}
+	return http.StatusNoContent
+}
+
+// overSessions is how it is refused to see or end where an employee is signed in: as to
+// change how they sign in. One's own are one's own.
+func (a *asker) overSessions(n id) int {
+	switch {
+	case a.v.me == none:
+		return http.StatusForbidden
+	case n == a.who:
+		return 0
+	}
+	refused := a.overPerson(n, false)
+	if refused == 0 && a.now.people[n].off {
+		return http.StatusConflict
+	}
+	return refused
 }
 
 func (a *asker) fireEndSession(route string) {
@@ -105,7 +123,7 @@ func (a *asker) fireEndSession(route string) {
 		if err != nil {
 			a.Fatal(err)
 		}
-		_, done := a.fire(shot{route: route, id: s.ID, query: "?employee=" + n.String(), want: whether(a.mayEnd(n), http.StatusNoContent)})
+		_, done := a.fire(shot{route: route, id: s.ID, query: "?employee=" + n.String(), want: ended(a.overSessions(n))})
 		if r := send(a.T, a.to, "GET", "/api/v1/me", s.Token, ""); (r.Code == http.StatusOK) == done {
 			a.wrong(route, "the session of %s was ended: %v, and is answered %d", n, done, r.Code)
 		}
@@ -121,7 +139,7 @@ func (a *asker) fireEndSessions(route string) {
 		if err != nil {
 			a.Fatal(err)
 		}
-		_, done := a.fire(shot{route: route, query: "?employee=" + n.String(), want: whether(a.mayEnd(n), http.StatusNoContent)})
+		_, done := a.fire(shot{route: route, query: "?employee=" + n.String(), want: ended(a.overSessions(n))})
 		if r := send(a.T, a.to, "GET", "/api/v1/me", s.Token, ""); (r.Code == http.StatusOK) == done {
 			a.wrong(route, "the sessions of %s were ended: %v, and one is answered %d", n, done, r.Code)
 		}

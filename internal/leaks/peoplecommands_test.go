@@ -139,7 +139,7 @@ func (s set) minus(t set) set {
 // fireMove: nothing changes where one manages nobody, and nobody comes to where they
 // could do more than oneself. Clients are not left behind.
 func (a *asker) fireMove(route string) {
-	for _, n := range a.people(true) {
+	for _, n := range append(a.people(true), a.people(true)...) {
 		p := a.now.people[n]
 		projects, desks := a.randomScope(60, 50)
 		refused := a.overPerson(n, true)
@@ -187,7 +187,7 @@ func (a *asker) fireMove(route string) {
 }
 
 func (a *asker) fireRoles(route string) {
-	for _, n := range a.people(false) {
+	for _, n := range append(a.people(false), a.people(false)...) {
 		p, to := a.now.people[n], a.randomRoles()
 		refused := a.overPerson(n, false)
 		switch {
