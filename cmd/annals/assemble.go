@@ -63,9 +63,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if s.oidcIssuer == "" {
 		return nil
 	}
-	s.commands.SignOn, err = oidc.New(ctx, s.pool, oidc.Config{
-		Issuer: s.oidcIssuer, ClientID: s.oidcClient, ClientSecret: s.oidcSecret, RedirectURL: public + commands.SignOnCallback, Now: now,
-	})
+	s.commands.SignOn, err = oidc.New(ctx, s.pool, s.provider(public))
 	return err
 }
 

@@ -16,9 +16,12 @@ import (
 	"github.com/joho/godotenv"
 	"github.com/spf13/cobra"
 
+	"annals/commands"
 	"annals/internal/esnode"
 	"annals/internal/httpapi"
+	"annals/internal/mail"
 	"annals/internal/masterkey"
+	"annals/internal/oidc"
 )
 
 // config is how the process is set up: by flag, environment or file, the first
@@ -196,6 +199,16 @@ func (c *config) checkOutside() []error {
 		}
 		c.public = strings.TrimRight(c.public, "/")
 	}
+	if err := mail.Check(mail.Config{SMTP: c.smtp, From: c.mailFrom}); err != nil {
+		all = append(all, usage("%v", err)) // which names the settings
+	}
+	if c.oidcIssuer != "" || c.oidcClient != "" {
+		public := c.public
+		if public == "" {
+			public = "http://127.0.0.1"
+		}
+		fault("ANNALS_OIDC_*", c.provider(public).Check())
+	}
 	_, err := c.protection()
 	fault("ANNALS_ORIGINS", err)
 	_, err = c.trusted()
@@ -203,6 +216,13 @@ func (c *config) checkOutside() []error {
 	_, err = c.limits()
 	fault("ANNALS_RATE_LIMIT", err)
 	return all
+}
+
+// provider is the identity provider that people can sign in by.
+func (c *config) provider(public string) oidc.Config {
+	return oidc.Config{
+		Issuer: c.oidcIssuer, ClientID: c.oidcClient, ClientSecret: c.oidcSecret, RedirectURL: public + commands.SignOnCallback, Now: now,
+	}
 }
 
 func list(s string) []string {
