@@ -174,18 +174,22 @@ func (o *org) randomRole() ownRole {
 	if o.chance(90) {
 		r.grants["clients.view"] = pick(o.rnd, []int{own, own, own, own, own, desk, desk, project, project, all})
 	}
+	if o.chance(40) { // or hardly anybody could do anything to colleagues
+		reach := pick(o.rnd, []int{project, project, all})
+		r.grants["employees.view"], r.grants["employees.manage"] = reach, reach
+	}
 	return r
 }
 
 // randomRoles are none to three. Few of them reach everywhere.
 func (o *org) randomRoles() []string {
-	from := slices.Concat(slices.Repeat([]string{"agent"}, 4), slices.Repeat([]string{"desk_manager"}, 3), slices.Repeat([]string{"project_admin"}, 2))
+	from := slices.Concat(slices.Repeat([]string{"agent"}, 4), slices.Repeat([]string{"desk_manager"}, 3), slices.Repeat([]string{"project_admin"}, 3))
 	for _, n := range sorted(o.now.roles) {
 		if !o.now.roles[n].gone {
 			from = append(from, n.String(), n.String())
 		}
 	}
-	switch made := from[9:]; o.rnd.IntN(12) {
+	switch made := from[10:]; o.rnd.IntN(12) {
 	case 0:
 		from = []string{"auditor"}
 	case 1:
