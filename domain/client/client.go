@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"annals/domain"
-	"annals/domain/desk"
-	"annals/domain/employee"
 )
 
 // Reasons to refuse a command. Those that depend on the input are faults of its fields.
