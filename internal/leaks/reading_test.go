@@ -1,14 +1,10 @@
 package leaks_test
 
 import (
-	"bytes"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"testing"
-	"time"
 )
 
 // reads compares what every route of reading answers with the model.
@@ -45,21 +41,10 @@ func init() {
 const together = 125
 
 // Nobody learns of anything that they may not see, and everybody sees all that they may.
-//
-// The race detector makes it take three times as long, and has seen after some
-// organisations what it would see in all of them: the others are asked without it, in
-// a process of their own.
 func TestReading(t *testing.T) {
 	t.Parallel()
 	p := planned(t, 1000, 1)
-	if raced && p.only < 0 && p.n >= 10 {
-		rest := plan{p.seed + 1, p.n - p.n/10, -1}
-		p.n /= 10
-		t.Run("unraced", func(t *testing.T) {
-			t.Parallel()
-			rest.unraced(t)
-		})
-	}
+	p = p.raced(t, 25)
 	for from := 0; from < p.n; from += together {
 		if p.only >= 0 && p.only/together != from/together {
 			continue
@@ -69,23 +54,6 @@ func TestReading(t *testing.T) {
 			p.read(t, from, min(from+together, max(p.n, p.only+1)))
 		})
 	}
-}
-
-// unraced runs the test in a process without the race detector.
-func (p plan) unraced(t *testing.T) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=20m", "-v", "-run=^TestReading$", ".")
-	cmd.Env = append(os.Environ(), "ANNALS_LEAKS="+strconv.Itoa(p.n), "ANNALS_LEAKS_SEED="+strconv.FormatUint(p.seed, 10))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which ends what it has started, too
-	cmd.WaitDelay = time.Minute
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if n := bytes.Count(out, []byte(" organisations were asked, ")); n == 0 {
-		t.Fatalf("it has asked nobody:\n%s", out)
-	}
-	t.Logf("%s", out)
 }
 
 // read makes some organisations in a System, and asks them.

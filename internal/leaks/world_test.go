@@ -1,10 +1,12 @@
 package leaks_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +43,9 @@ func planned(t *testing.T, n, part int) plan {
 		}
 		p.n = max(1, n/part)
 	}
+	if n, err := strconv.Atoi(os.Getenv(unracedEnv)); err == nil && n > 0 {
+		p.n = n
+	}
 	if text := os.Getenv("ANNALS_LEAKS_SEED"); text != "" {
 		seed, only, one := strings.Cut(text, "/")
 		var err, err2 error
@@ -54,6 +59,39 @@ func planned(t *testing.T, n, part int) plan {
 	t.Logf("%d organisations of seed %d", p.n, p.seed)
 	return p
 }
+
+// raced is the part of p that is run with the race detector watching: a few
+// organisations, since it makes them take three times as long, and sees in a few what
+// it would see in all. Meanwhile the others are asked without it, by the same test in a
+// process of its own.
+func (p plan) raced(t *testing.T, part int) plan {
+	t.Helper()
+	if !raced || p.only >= 0 || p.n < part {
+		return p
+	}
+	rest := plan{p.seed + 1, p.n - p.n/part, -1}
+	name, _, _ := strings.Cut(t.Name(), "/")
+	t.Run("unraced", func(t *testing.T) {
+		t.Parallel()
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=20m", "-v", "-run=^"+name+"$", ".")
+		cmd.Env = append(os.Environ(), unracedEnv+"="+strconv.Itoa(rest.n), "ANNALS_LEAKS_SEED="+strconv.FormatUint(rest.seed, 10))
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which ends what it has started, too
+		cmd.WaitDelay = time.Minute
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if !bytes.Contains(out, []byte(" organisations of seed ")) {
+			t.Fatalf("it has asked nobody:\n%s", out)
+		}
+		t.Logf("%s", out)
+	})
+	p.n /= part
+	return p
+}
+
+// unracedEnv is how many organisations such a process is to ask.
+const unracedEnv = "ANNALS_LEAKS_UNRACED"
 
 // world is a System and the organisations in it, which know nothing of each other:
 // but who sees everything sees them all.
