@@ -111,7 +111,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{s: apitest.Start(t), quick: mux.NewRouter(), absent: map[string]answer{}, tally: map[int]int{}}
 	w.s.Reads.Patience = time.Minute // the machine is busy, and nobody waits for what does not come
-	var known sync.Map // to have to look it up anew is what takes longest, and nothing changes while we ask
+	var known sync.Map               // to have to look it up anew is what takes longest, and nothing changes while we ask
 	api := httpapi.New(w.quick, httpapi.Config{
 		Version: "0.0.0", Logger: w.s.Logs.Logger(), Now: w.s.Clock.Now, Limits: w.s.Limits,
 		Authenticate: func(ctx context.Context, token string) (*access.Actor, error) {
