@@ -57,22 +57,27 @@ func (a *API) managed(ctx context.Context, employee domain.ID, stays func(domain
 // shown is how many ids an answer lists at most.
 const shown = 100
 
-// visibleIDs are those of the clients that somebody may see, at most as many as are shown.
-func visibleIDs(clients []domain.Placed, by domain.Authority) []domain.ID {
-	ids := []domain.ID{}
+// seen are those of the clients that somebody may see, at most as many as are shown,
+// and how many they are: others do not count.
+func seen(clients []domain.Placed, by domain.Authority) (ids []domain.ID, n int) {
+	ids = []domain.ID{}
 	for _, c := range clients {
-		if by.May(domain.ClientsView, c.Place) && len(ids) < shown {
+		if !by.May(domain.ClientsView, c.Place) {
+			continue
+		}
+		if n++; n <= shown {
 			ids = append(ids, c.ID)
 		}
 	}
-	return ids
+	return ids, n
 }
 
 // inTheWay refuses to leave clients behind.
 func inTheWay(clients []domain.Placed, by domain.Authority) error {
+	ids, n := seen(clients, by)
 	e := domain.Errorf(domain.Conflict, "employee.manages_clients",
-		"the employee manages %d clients there: assign them to somebody else, or name who takes them over in reassign_to", len(clients))
-	e.Items = visibleIDs(clients, by)
+		"the employee manages clients there, of whom you see %d: assign them to somebody else, or name who takes them over in reassign_to", n)
+	e.Items = ids
 	return e
 }
 
@@ -97,8 +102,9 @@ func (a *API) checkHeir(ctx context.Context, to addressed, clients []domain.Plac
 	if len(not) == 0 {
 		return nil
 	}
-	e := domain.Fault("reassign_to", "not_assigned", "%s is not assigned to the project and desk of %d of the clients", heir, len(not))
-	e.Items = visibleIDs(not, to.meta.By)
+	ids, n := seen(not, to.meta.By)
+	e := domain.Fault("reassign_to", "not_assigned", "%s is not assigned to the project and desk of each of the clients; of those you see %d", heir, n)
+	e.Items = ids
 	return e
 }
 

@@ -179,8 +179,8 @@ func (a *API) EditEmployee(ctx context.Context, to addressed, c employee.Edit) (
 // Deactivation is the answer to a deactivation: who still has no other manager.
 type Deactivation struct {
 	Receipt
-	Clients []domain.ID `json:"clients" doc:"The clients that they still manage, to be reassigned: at most 100 of them; GET /api/v1/clients?manager=ID lists all"`
-	Total   int         `json:"clients_total" doc:"How many those are"`
+	Clients []domain.ID `json:"clients" doc:"The clients that they still manage and you may see, to be reassigned: at most 100 of them; GET /api/v1/clients?manager=ID lists all"`
+	Total   int         `json:"clients_total" doc:"How many those are, of at most 10,000"`
 }
 
 func (a *API) deactivateEmployee(api *httpapi.API, r route) {
@@ -204,18 +204,19 @@ func (a *API) deactivateEmployee(api *httpapi.API, r route) {
 		if err != nil {
 			return nil, err
 		}
-		o, left, total, err := a.DeactivateEmployee(ctx, to, c)
+		o, left, err := a.DeactivateEmployee(ctx, to, c)
 		if err != nil {
 			return nil, err
 		}
 		out := answerTo(o)
-		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, visibleIDs(left, to.meta.By), total}}, nil
+		ids, n := seen(left, to.meta.By)
+		return &output{out.ETag, out.Position, out.Replayed, Deactivation{out.Body, ids, n}}, nil
 	})
 }
 
 // DeactivateEmployee ends an employee's access, and then has their clients taken over
 // where somebody is named for it. It returns the clients that they still manage.
-func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (out Outcome, left []domain.Placed, total int, err error) {
+func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.Deactivate) (out Outcome, left []domain.Placed, err error) {
 	command := employee.Command(c)
 	if _, err := would(ctx, a.Store, employee.Aggregate, to.id, command, to.meta); err == nil && c.ReassignTo.Value != (domain.ID{}) {
 		behind, err := a.managed(ctx, to.id, nobodys)
@@ -223,27 +224,27 @@ func (a *API) DeactivateEmployee(ctx context.Context, to addressed, c employee.D
 			err = a.checkHeir(ctx, to, behind, c.ReassignTo.Value)
 		}
 		if err != nil {
-			return Outcome{}, nil, 0, err
+			return Outcome{}, nil, err
 		}
 	}
 	if out, err = Handle(ctx, a.Store, employee.Aggregate, to.id, command, to.meta, to.at); err != nil {
-		return out, nil, 0, err
+		return out, nil, err
 	}
 	s, err := a.employee(ctx, to.id)
 	if err != nil || s.Active() { // a request of before they were reactivated
-		return out, nil, 0, err
+		return out, nil, err
 	}
 	if err := a.endAccess(ctx, to); err != nil {
-		return out, nil, 0, err
+		return out, nil, err
 	}
 	if !c.ReassignTo.Set {
-		left, total, err = a.stillManaged(ctx, to.id, 100)
-		return out, left, total, err
+		left, _, err = a.stillManaged(ctx, to.id, mostAtOnce)
+		return out, left, err
 	}
 	if left, err = a.managed(ctx, to.id, nobodys); err != nil {
-		return out, nil, 0, err
+		return out, nil, err
 	}
-	return out, nil, 0, a.handOver(ctx, to, left, c.ReassignTo.Value)
+	return out, nil, a.handOver(ctx, to, left, c.ReassignTo.Value)
 }
 
 func nobodys(domain.Place) bool { return false }

@@ -92,7 +92,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		g.Go(func() error { return s.jobs.Run(running) })
 	}
 	g.Go(func() error { return s.refusals.Run(running) })
-	routes, err := s.routes()
+	routes, err := s.routes() //nolint:contextcheck // requests have one of their own
 	if err != nil {
 		return err
 	}

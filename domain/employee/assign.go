@@ -23,7 +23,7 @@ func (c Assign) over(s State, w domain.World, by domain.Authority) Assigned {
 		e.Projects = given(c.Projects)
 		for _, id := range s.Projects {
 			if !by.MayIn(domain.EmployeesManage, id) {
-				e.Projects = append(e.Projects[:len(e.Projects):len(e.Projects)], id)
+				e.Projects = append(slices.Clip(e.Projects), id)
 			}
 		}
 	}
@@ -31,7 +31,7 @@ func (c Assign) over(s State, w domain.World, by domain.Authority) Assigned {
 		e.Desks = given(c.Desks)
 		for _, id := range s.Desks {
 			if !by.MayIn(domain.EmployeesManage, domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: id}).ProjectID) {
-				e.Desks = append(e.Desks[:len(e.Desks):len(e.Desks)], id)
+				e.Desks = append(slices.Clip(e.Desks), id)
 			}
 		}
 	}

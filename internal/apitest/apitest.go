@@ -55,7 +55,7 @@ type System struct {
 }
 
 // Patience is how long reads wait here: short, so that what never comes is soon known.
-const Patience = 300 * time.Millisecond
+const Patience = 3 * time.Second
 
 // unlimited takes as many requests as come: a test sends more than a person.
 var unlimited = httpapi.Limits{Actor: httpapi.Limit{Rate: -1}, Address: httpapi.Limit{Rate: -1}, Anonymous: httpapi.Limit{Rate: -1}}
