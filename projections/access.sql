@@ -30,9 +30,9 @@ create table role_periods (
 alter table employee_periods enable row level security;
 create policy visible on employee_periods to public using (
     (select nullif(current_setting('annals.actor', true), '')) is not null
-    and ((select nullif(current_setting('annals.client', true), '')) is not null or (select current_setting('annals.audit', true)) = 'all'));
+    and ((select nullif(current_setting('annals.client', true), '')) is not null or (select current_setting('annals.audit', true) = 'all')));
 
 alter table role_periods enable row level security;
 create policy visible on role_periods to public using (
     (select nullif(current_setting('annals.actor', true), '')) is not null
-    and ((select nullif(current_setting('annals.client', true), '')) is not null or (select current_setting('annals.audit', true)) = 'all'));
+    and ((select nullif(current_setting('annals.client', true), '')) is not null or (select current_setting('annals.audit', true) = 'all')));

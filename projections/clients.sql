@@ -52,15 +52,15 @@ create table clients (
 -- access.Clients as row-level security, for the reach of clients.view. A setting is read once a query, in
 -- a subquery, and compared by operators that are leakproof, so that queries that say themselves what they
 -- want use their indexes. It is all one CASE, because otherwise PostgreSQL takes what the query says and
--- the policy repeats for two conditions, expects a fraction of the rows, and chooses plans for those.
+-- the policy repeats for two conditions, expects a fraction of the rows, and chooses plans for those. Each
+-- subquery costs whoever reads a page about as much as some rows, so that there is one for every setting:
+-- whoever sees less than all is within their projects, and but for 'project' is on a client's desk or its manager,
+-- on 'desk' of those with a desk whoever it is.
 create policy visible on clients for select to public using (
-    case (select current_setting('annals.clients', true))
-        when 'all' then true
-        when 'project' then project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[])
-        when 'desk' then project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[])
-            and (desk_id = any ((select string_to_array(nullif(current_setting('annals.desks', true), ''), ',')::uuid[])::uuid[])
-                or desk_id is null and manager_id = (select nullif(current_setting('annals.me', true), '')::uuid))
-        when 'own' then manager_id = (select nullif(current_setting('annals.me', true), '')::uuid)
-            and project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[])
-            and (desk_id is null or desk_id = any ((select string_to_array(nullif(current_setting('annals.desks', true), ''), ',')::uuid[])::uuid[]))
-        else false end);
+    case when (select current_setting('annals.clients', true) = 'all') then true
+        else project_id = any ((select case when current_setting('annals.clients', true) in ('project', 'desk', 'own')
+                then nullif(current_setting('annals.projects', true), '')::uuid[] end)::uuid[])
+            and ((select current_setting('annals.clients', true) = 'project')
+                or (desk_id is null or desk_id = any ((select nullif(current_setting('annals.desks', true), '')::uuid[])::uuid[]))
+                    and (desk_id is not null and (select current_setting('annals.clients', true) = 'desk')
+                        or manager_id = (select nullif(current_setting('annals.me', true), '')::uuid))) end);

@@ -27,6 +27,6 @@ create table history (
 create policy visible on history for select to public using (
     case category
         when 'client' then aggregate_id = (select nullif(current_setting('annals.client', true), '')::uuid)
-        when 'employee' then (select current_setting('annals.audit', true)) = 'all'
+        when 'employee' then (select current_setting('annals.audit', true) = 'all')
             or aggregate_id = (select nullif(current_setting('annals.employee', true), '')::uuid)
-        else (select current_setting('annals.audit', true)) = 'all' end);
+        else (select current_setting('annals.audit', true) = 'all') end);

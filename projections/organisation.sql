@@ -77,34 +77,34 @@ create table names (
 -- subquery, and compared by operators that are leakproof, so that indexes are used.
 alter table projects enable row level security;
 create policy visible on projects to public using (
-    (select current_setting('annals.all', true)) = 'on'
-    or id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[]));
+    (select current_setting('annals.all', true) = 'on')
+    or id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[]));
 
 alter table desks enable row level security;
 create policy visible on desks to public using (
-    (select current_setting('annals.all', true)) = 'on'
-    or project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[]));
+    (select current_setting('annals.all', true) = 'on')
+    or project_id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[]));
 
 alter table employee_projects enable row level security;
 create policy visible on employee_projects to public using (
-    (select current_setting('annals.all', true)) = 'on'
+    (select current_setting('annals.all', true) = 'on')
     or employee_id = (select nullif(current_setting('annals.me', true), '')::uuid)
-    or project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[]));
+    or project_id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[]));
 
 alter table employee_desks enable row level security;
 create policy visible on employee_desks to public using (
-    (select current_setting('annals.all', true)) = 'on'
+    (select current_setting('annals.all', true) = 'on')
     or employee_id = (select nullif(current_setting('annals.me', true), '')::uuid)
     or exists (select from desks d where d.id = desk_id)); -- by the policy of desks
 
 alter table employees enable row level security;
 create policy visible on employees to public using (
-    (select current_setting('annals.employees', true)) = 'all'
+    (select current_setting('annals.employees', true) = 'all')
     or id = (select nullif(current_setting('annals.me', true), '')::uuid)
-    or (select current_setting('annals.employees', true)) = 'project' and exists (select from employee_projects s where s.employee_id = id
-        and s.project_id = any ((select string_to_array(nullif(current_setting('annals.projects', true), ''), ',')::uuid[])::uuid[]))
-    or (select current_setting('annals.employees', true)) = 'desk' and exists (select from employee_desks s where s.employee_id = id
-        and s.desk_id = any ((select string_to_array(nullif(current_setting('annals.desks', true), ''), ',')::uuid[])::uuid[])));
+    or (select current_setting('annals.employees', true) = 'project') and exists (select from employee_projects s where s.employee_id = id
+        and s.project_id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[]))
+    or (select current_setting('annals.employees', true) = 'desk') and exists (select from employee_desks s where s.employee_id = id
+        and s.desk_id = any ((select nullif(current_setting('annals.desks', true), '')::uuid[])::uuid[])));
 
 alter table roles enable row level security;
 create policy visible on roles to public using ((select nullif(current_setting('annals.actor', true), '')) is not null);
@@ -112,8 +112,8 @@ create policy visible on roles to public using ((select nullif(current_setting('
 alter table api_keys enable row level security;
 create policy visible on api_keys to public using (
     owner_id = (select nullif(current_setting('annals.me', true), '')::uuid)
-    or (select current_setting('annals.settings', true)) = 'all'
-    or (select current_setting('annals.audit', true)) = 'all');
+    or (select current_setting('annals.settings', true) = 'all')
+    or (select current_setting('annals.audit', true) = 'all'));
 
 alter table names enable row level security;
 create policy visible on names to public using ((select nullif(current_setting('annals.actor', true), '')) is not null);

@@ -399,7 +399,7 @@ func TestPolicies(t *testing.T) {
 		return m
 	}
 	everybody := "ann ben cid dot eve key"
-	at := map[string]string{"projects": north.String(), "desks": desks["n1"].String()}
+	at := map[string]string{"projects": "{" + north.String() + "}", "desks": "{" + desks["n1"].String() + "}"}
 	with := func(k, v string) map[string]string {
 		m := map[string]string{k: v}
 		maps.Copy(m, at)
@@ -422,7 +422,7 @@ func TestPolicies(t *testing.T) {
 		"audit":       {me("eve", map[string]string{"audit": "all"}), []string{"", "", "eve", "", "", everybody, "own", "key", "10", "7"}},
 		"of a client": {me("eve", map[string]string{"client": uuid.NewString()}), []string{"", "", "eve", "", "", everybody, "own", "", "10", "7"}},
 		"a client's":  {map[string]string{"client": uuid.NewString()}, []string{"", "", "", "", "", "", "", "", "0", "0"}},
-		"a key":       {map[string]string{"actor": uuid.NewString(), "employees": "desk", "projects": north.String(), "desks": desks["n2"].String()}, []string{"north", "n1 n2", "ben", "ann ben dot", "ann ben dot", everybody, "own", "", "0", "0"}},
+		"a key":       {map[string]string{"actor": uuid.NewString(), "employees": "desk", "projects": "{" + north.String() + "}", "desks": "{" + desks["n2"].String() + "}"}, []string{"north", "n1 n2", "ben", "ann ben dot", "ann ben dot", everybody, "own", "", "0", "0"}},
 	} {
 		for i, sql := range queries {
 			if got := w.seen(c.settings, sql); got != c.want[i] {

@@ -60,7 +60,8 @@ func (w way) scan(sql, order string, limit int) string {
 }
 
 // merged is a page sorted by one indexed column: the ids that are on it, merged from
-// the arms, and only then their rows.
+// the arms, and only then their rows. The last row is there to tell that there are
+// more, and the one before it has the cursor: to write one for each takes long.
 func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) string {
 	dir := k.direction()
 	var scans []string
@@ -77,10 +78,11 @@ func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) strin
 	if nulls && k.down {
 		last += " nulls last"
 	}
-	return fmt.Sprintf(`select %s, array[page.key::text, page.id::text] as cursor
-		from (select id, key from (%s) arms order by key%s, id%s limit %d) page join (%s) on %s = page.id and %s
-		order by page.key%[3]s, page.id%[4]s`,
-		s.columns, strings.Join(scans, " union all "), last, dir, limit, s.from, s.id, opaque(implied))
+	return fmt.Sprintf(`select %s, case page.n when %d then array[page.key::text, page.id::text] end as cursor
+		from (select id, key, row_number() over (order by key%[4]s, id%[5]s) as n from (%[3]s) arms order by key%[4]s, id%[5]s limit %[6]d) page
+		join (%[7]s) on %[8]s = page.id and %[9]s
+		order by page.key%[4]s, page.id%[5]s`,
+		s.columns, limit-1, strings.Join(scans, " union all "), last, dir, limit, s.from, s.id, opaque(implied))
 }
 
 // opaque is a condition of which PostgreSQL only knows that it may hold. Of those that

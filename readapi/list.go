@@ -1,8 +1,10 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -70,17 +72,17 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	if at != nil {
 		at.check(&b, keys)
 	}
-	b.Queue(freshness).QueryRow(func(r pgx.Row) error {
-		var at position
-		err := at.scan(r)
-		out.Position, out.Body.Position = at.String(), at.String()
+	sql, args := s.count(q)
+	b.Queue(fmt.Sprintf("select f.*, (%s) from (select) one left join (%s) f on true", sql, freshness), args...).QueryRow(func(r pgx.Row) error {
+		var commit, prepare *int64
+		err := r.Scan(&commit, &prepare, &out.Body.Total.Count)
+		out.Position = reached(commit, prepare).String()
+		out.Body.Position = out.Position
 		return err
 	})
-	sql, args := s.count(q)
-	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&out.Body.Total.Count) })
 	sql, args = s.page(q, keys, at, in.Limit+1)
 	b.Queue(sql, args...).Query(func(r pgx.Rows) (err error) {
-		rows, err = pgx.CollectRows(r, pgx.RowToStructByName[R])
+		rows, err = collect[R](r, in.Limit+1)
 		return err
 	})
 	if err := a.DB.Ask(ctx, &b); err != nil {
@@ -91,7 +93,7 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	} else {
 		t.Count = countMost
 	}
-	out.Body.Items = []T{}
+	out.Body.Items = make([]T, 0, min(len(rows), in.Limit))
 	for i, r := range rows {
 		if i == in.Limit {
 			out.Body.NextCursor = cursor{in.Sort, rows[i-1].end()}.String()
@@ -102,19 +104,53 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	return out, nil
 }
 
+// collect reads all rows, of which about so many are expected, as
+// [pgx.RowToStructByName] does, but finds out only once which column goes where.
+func collect[R any](rows pgx.Rows, about int) ([]R, error) {
+	defer rows.Close()
+	var row, none R
+	fields := map[string]any{}
+	v := reflect.ValueOf(&row).Elem()
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if !f.Anonymous {
+			fields[strings.ToLower(f.Name)] = v.FieldByIndex(f.Index).Addr().Interface()
+		}
+	}
+	var targets []any
+	for _, c := range rows.FieldDescriptions() {
+		target, ok := fields[strings.ReplaceAll(c.Name, "_", "")]
+		if !ok {
+			return nil, fmt.Errorf("%T has no field for %s", row, c.Name)
+		}
+		targets = append(targets, target)
+	}
+	if len(targets) != len(fields) {
+		return nil, fmt.Errorf("%T has more fields than there are columns", row)
+	}
+	all := make([]R, 0, about)
+	for rows.Next() {
+		row = none
+		if err := rows.Scan(targets...); err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, rows.Err()
+}
+
 // count is the statement that counts the rows, up to one more than countMost.
 func (s source) count(q *query) (string, []any) {
 	if s.table == "" || len(q.arms) == 0 {
-		return fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", s.from, q.all(), countMost+1), q.args
+		return fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", cmp.Or(s.table, s.from), q.all(), countMost+1), q.args
 	}
 	q = q.clone()
-	rest, implied := q.rest()
+	rest, _ := q.rest()
 	var arms []string
 	for _, a := range q.arms {
-		arms = append(arms, fmt.Sprintf("(select from %s where %s = any(%s::uuid[]) and %s and %s and %s limit %d)",
-			s.table, a.column, q.bind(a.ids), a.and(), rest, opaque(implied), countMost+1))
+		arms = append(arms, fmt.Sprintf("(select from %s where %s = any(%s::uuid[]) and %s and %s limit %d)",
+			s.table, a.column, q.bind(a.ids), a.and(), rest, countMost+1))
 	}
-	return fmt.Sprintf("select count(*) from (select from (%s) c limit %d) c", strings.Join(arms, " union all "), countMost+1), q.args
+	return q.only(fmt.Sprintf("select count(*) from (select from (%s) c limit %d) c", strings.Join(arms, " union all "), countMost+1))
 }
 
 // page is the statement for a page that begins after the cursor, if there is one.

@@ -2,7 +2,9 @@ package readapi
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +45,23 @@ func (q *query) rest() (rest, implied string) {
 		}
 	}
 	return rest, implied
+}
+
+var parameter = regexp.MustCompile(`\$[0-9]+`)
+
+// only is sql with those of the arguments that it mentions.
+func (q *query) only(sql string) (string, []any) {
+	var args []any
+	names := map[string]string{}
+	sql = parameter.ReplaceAllStringFunc(sql, func(p string) string {
+		if names[p] == "" {
+			n, _ := strconv.Atoi(p[1:])
+			args = append(args, q.args[n-1])
+			names[p] = fmt.Sprintf("$%d", len(args))
+		}
+		return names[p]
+	})
+	return sql, args
 }
 
 // clone is for adding to without changing q.

@@ -104,12 +104,20 @@ func (a *API) waitFor(ctx context.Context, want eventlog.Position) error {
 type position eventlog.Position
 
 func (p *position) scan(row pgx.Row) error {
-	var commit, prepare int64
+	var commit, prepare *int64
 	if err := row.Scan(&commit, &prepare); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("freshness: %w", err)
 	}
-	*p = position{uint64(commit), uint64(prepare)} //nolint:gosec // positions have 63 bits
+	*p = reached(commit, prepare)
 	return nil
+}
+
+// reached is the position that freshness tells, the zero one if it tells none.
+func reached(commit, prepare *int64) position {
+	if commit == nil || prepare == nil {
+		return position{}
+	}
+	return position{uint64(*commit), uint64(*prepare)} //nolint:gosec // positions have 63 bits
 }
 
 func (p position) String() string { return eventlog.Position(p).String() }

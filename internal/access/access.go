@@ -99,8 +99,8 @@ func Projects(a domain.Authority, column string, bind func(any) string) string {
 // current_setting(name, true); where nobody asks it is not set, or empty.
 type Setting struct{ Name, Value string }
 
-// Settings are what the policies need to know about somebody. Ids are separated by
-// commas, reaches named as in the API, and empty for nothing.
+// Settings are what the policies need to know about somebody. Ids are as PostgreSQL
+// writes an array, reaches named as in the API, and empty for nothing.
 //
 //	annals.actor      the employee or key that asks
 //	annals.me         the employee whose own clients are: empty for a key
@@ -142,7 +142,10 @@ func joined(set map[domain.ID]bool) string {
 	for _, id := range ids(set) {
 		all = append(all, id.String())
 	}
-	return strings.Join(all, ",")
+	if len(all) == 0 {
+		return ""
+	}
+	return "{" + strings.Join(all, ",") + "}"
 }
 
 // Assigned are the projects and desks of a scope, sorted.

@@ -3,6 +3,8 @@ package access_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/postgres"
 	"annals/internal/postgres/pgtest"
 )
 
@@ -39,7 +42,11 @@ func authority(t *rapid.T) domain.Authority {
 	return a
 }
 
-// TestClients holds the predicate as SQL against the one in Go, in PostgreSQL.
+// policy is row-level security of the read model of clients.
+var policy = regexp.MustCompile(`(?s)create policy visible on clients .*?;`)
+
+// TestClients holds the predicate as SQL, and as row-level security, against the one
+// in Go, in PostgreSQL.
 func TestClients(t *testing.T) {
 	ctx := context.Background()
 	db, err := pgx.Connect(ctx, pgtest.Database(t))
@@ -55,8 +62,19 @@ func TestClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	model, err := os.ReadFile("../../projections/clients.sql")
+	if err == nil {
+		err = postgres.EnsureReader(ctx, db)
+	}
+	if err == nil {
+		_, err = db.Exec(ctx, "alter table clients enable row level security; grant select on clients to "+postgres.Reader+";"+policy.FindString(string(model)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		a := authority(t)
+		shown := visible(t, db, a)
 		args := []any{"an argument before"}
 		bind := func(v any) string {
 			args = append(args, v)
@@ -73,8 +91,12 @@ func TestClients(t *testing.T) {
 		var may bool
 		_, err = pgx.ForEachRow(rows, []any{&at[0], &at[1], &at[2], &may}, func() error {
 			n++
-			if place := placed(at); a.May(p, place) != may {
+			place := placed(at)
+			if a.May(p, place) != may {
 				t.Fatalf("%+v: SQL says %v, and Go does not, of %s at %+v", a, may, p, place)
+			}
+			if a.May(domain.ClientsView, place) != shown[place] {
+				t.Fatalf("%+v: row-level security says %v, and Go does not, of %+v", a, shown[place], place)
 			}
 			return nil
 		})
@@ -94,6 +116,35 @@ func TestClients(t *testing.T) {
 			t.Fatalf("%+v: %d projects, %v", a, projects, err)
 		}
 	})
+}
+
+// visible are the places of the clients that row-level security shows to somebody, who
+// asks without saying what they may see.
+func visible(t *rapid.T, db *pgx.Conn, a domain.Authority) map[domain.Place]bool {
+	ctx := context.Background()
+	tx, err := db.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, "set local role "+postgres.Reader); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range access.Settings(&access.Actor{Authority: a}) {
+		if _, err := tx.Exec(ctx, `select set_config($1, $2, true)`, s.Name, s.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := tx.Query(ctx, `select project_id, desk_id, manager_id from clients`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[domain.Place]bool{}
+	var at [3]*domain.ID
+	if _, err := pgx.ForEachRow(rows, []any{&at[0], &at[1], &at[2]}, func() error { shown[placed(at)] = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return shown
 }
 
 func placed(at [3]*domain.ID) domain.Place {
@@ -120,7 +171,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%q for nobody, %q for somebody who may do everything", s, everybody[i])
 		}
 	}
-	if !slices.Contains(everybody, access.Setting{Name: "annals.projects", Value: id(3).String() + "," + id(4).String()}) {
+	if !slices.Contains(everybody, access.Setting{Name: "annals.projects", Value: "{" + id(3).String() + "," + id(4).String() + "}"}) {
 		t.Errorf("%v", everybody)
 	}
 }

@@ -49,6 +49,10 @@ func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 		}
 		delete(conf.ConnConfig.RuntimeParams, "role")
 	}
+	conf.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		ids(conn.TypeMap())
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
