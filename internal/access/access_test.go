@@ -74,7 +74,7 @@ func TestClients(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		a := authority(t)
-		shown := visible(t, db, a)
+		shown := visible(ctx, t, db, a)
 		args := []any{"an argument before"}
 		bind := func(v any) string {
 			args = append(args, v)
@@ -120,8 +120,7 @@ func TestClients(t *testing.T) {
 
 // visible are the places of the clients that row-level security shows to somebody, who
 // asks without saying what they may see.
-func visible(t *rapid.T, db *pgx.Conn, a domain.Authority) map[domain.Place]bool {
-	ctx := context.Background()
+func visible(ctx context.Context, t *rapid.T, db *pgx.Conn, a domain.Authority) map[domain.Place]bool {
 	tx, err := db.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)

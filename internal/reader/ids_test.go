@@ -22,10 +22,10 @@ func TestIDs(t *testing.T) {
 	var perhaps []*uuid.UUID
 	null = one
 	var b pgx.Batch
-	b.Queue(`select $1::uuid, $2::uuid, $3::uuid, null::uuid, null::uuid, $4::uuid[], $4::uuid[]::text, $5::uuid[]`, one, &two, two.String(), []uuid.UUID{two, one}, []*uuid.UUID{&one, nil}).
+	b.Queue(`select $1::uuid, $2::uuid, $3::uuid, null::uuid, $4::uuid[], $4::uuid[]::text, null::uuid, $5::uuid[]`, one, &two, two.String(), []uuid.UUID{two, one}, []*uuid.UUID{&one, nil}).
 		QueryRow(func(r pgx.Row) error {
 			var third uuid.UUID
-			err := r.Scan(&id, &some, &third, &null, &nothing, &all, &text, &perhaps)
+			err := r.Scan(&id, &some, &third, &null, &all, &text, &nothing, &perhaps)
 			if third != two {
 				t.Errorf("from a text %s, want %s", third, two)
 			}
