@@ -221,7 +221,7 @@ func TestItWaitsUntilTheMessageExpires(t *testing.T) {
 	post := newPostOffice(t, nil).reserve()
 	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
 	m, _ := o.run()
-	id := o.send(m, Message{To: "a@example.com", Expires: time.Now().Add(3 * time.Second)})
+	id := o.send(m, Message{To: "a@example.com", Expires: time.Now().Add(8 * time.Second)})
 	e := o.became(m, id, Failed)
 	if !strings.HasPrefix(e.LastError, "expired; the last attempt: connect: ") || e.Attempts < 2 || e.Next != nil {
 		t.Errorf("%+v", e)
@@ -233,7 +233,7 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
 	m, _ := o.run()
 	m.server.read = 50 * time.Millisecond
-	id := o.send(m, Message{To: hang + "@example.com", Expires: time.Now().Add(time.Second)})
+	id := o.send(m, Message{To: hang + "@example.com", Expires: time.Now().Add(6 * time.Second)})
 	if e := o.became(m, id, Failed); !strings.HasSuffix(e.LastError, "the server took too long") {
 		t.Errorf("%+v", e)
 	}

@@ -35,6 +35,14 @@ func (s *Server) launch(ctx context.Context) error {
 			s.mu.Unlock()
 			return nil
 		}
+		file, broken := s.place.mend(said)
+		if broken != nil {
+			return errors.Join(err, broken)
+		}
+		if file != "" && try < patience {
+			s.log.WarnContext(ctx, "removed what is left of an unlogged table, which kept PostgreSQL from starting", "file", file)
+			continue
+		}
 		// Both pass when the last postmaster and its backends are quite gone.
 		lingering := strings.Contains(said, "shared memory block") || strings.Contains(said, `"postmaster.pid" already exists`)
 		if !lingering || try == patience {
