@@ -170,7 +170,7 @@ func TestRoleIsMade(t *testing.T) {
 		return u.String()
 	}
 	if _, err := admin.Exec(t.Context(), `drop role if exists annals_reader`); err != nil {
-		t.Skipf("somebody uses the role: %v", err)
+		t.Fatalf("somebody else uses the role on this server: %v", err)
 	}
 	err := postgres.EnsureReader(t.Context(), connect(t, user("test_poor")))
 	none, ok := errors.AsType[*postgres.NoReaderError](err)
