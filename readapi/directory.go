@@ -65,7 +65,6 @@ func (d *Directory) Holders(ctx context.Context, role domain.ID, after eventlog.
 // position.
 func (d *Directory) Keys(ctx context.Context, owner domain.ID, after eventlog.Position) (ids []domain.ID, err error) {
 	var b pgx.Batch
-	b.Queue(`select set_config('annals.settings', 'all', true)`) // whom the policy shows keys of others
 	b.Queue(`select id from annals_read.api_keys where owner_id = $1 and revoked_at is null order by id`, owner).
 		Query(func(rows pgx.Rows) (err error) {
 			ids, err = pgx.CollectRows(rows, pgx.RowTo[domain.ID])

@@ -107,6 +107,7 @@ type Setting struct{ Name, Value string }
 //	annals.clients    the reach within which they see clients
 //	annals.employees  the reach within which they see employees
 //	annals.audit      the reach within which they see what others did
+//	annals.settings   the reach within which they manage the settings, keys of others among them
 //	annals.all        on: they see all projects and desks
 //	annals.projects   the projects that they are assigned to
 //	annals.desks      the desks that they are assigned to
@@ -124,6 +125,7 @@ func Settings(a *Actor) []Setting {
 		{"annals.clients", a.Rights[domain.ClientsView].String()},
 		{"annals.employees", a.Rights[domain.EmployeesView].String()},
 		{"annals.audit", a.Rights[domain.AuditView].String()},
+		{"annals.settings", a.Rights[domain.SettingsManage].String()},
 		{"annals.all", all},
 		{"annals.projects", joined(a.Scope.Projects)},
 		{"annals.desks", joined(a.Scope.Desks)},

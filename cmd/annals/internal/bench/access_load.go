@@ -17,8 +17,6 @@ import (
 	"annals/domain"
 	"annals/domain/client"
 	"annals/eventschema"
-	"annals/internal/esnode"
-	"annals/internal/eventlog"
 	"annals/internal/textfold"
 	"annals/projections"
 )
@@ -98,20 +96,11 @@ func (r *run) emptyModels(ctx context.Context, url string) (err error) {
 	if err != nil {
 		return err
 	}
-	node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: url, Logger: r.Logger})
+	log, done, err := r.openLog(ctx, url, master)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		err = errors.Join(err, node.Close(closing))
-	}()
-	log, err := eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master, Logger: r.Logger})
-	if err != nil {
-		return err
-	}
-	defer log.Close()
+	defer func() { err = errors.Join(err, done()) }()
 	for _, p := range projections.All {
 		if err := projections.Rebuild(ctx, projections.Config{Database: url, Log: log, Logger: r.Logger}, p.Name); err != nil {
 			return err

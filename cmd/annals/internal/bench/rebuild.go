@@ -13,9 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/eventschema"
-	"annals/internal/esnode"
 	"annals/internal/esnode/engine"
-	"annals/internal/eventlog"
 	"annals/projections"
 )
 
@@ -40,20 +38,11 @@ func (r *run) rebuilds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: url, Logger: r.Logger})
+		log, done, err := r.openLog(ctx, url, master)
 		if err != nil {
 			return err
 		}
-		defer func() {
-			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			err = errors.Join(err, node.Close(closing))
-		}()
-		log, err := eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master, Logger: r.Logger})
-		if err != nil {
-			return err
-		}
-		defer log.Close()
+		defer func() { err = errors.Join(err, done()) }()
 		r.Logger.InfoContext(ctx, "rebuilding")
 		var took time.Duration
 		err = r.profiled(ctx, "rebuild", url, func() error {
