@@ -27,6 +27,7 @@ type Meta struct {
 	UserAgent   string    `json:"user_agent,omitempty"`  //
 	App         string    `json:"app,omitempty"`         // software version
 	Fingerprint string    `json:"request_mac,omitempty"` // tells a repeated command from another one under its id
+	Subject     ID        `json:"subject,omitzero"`      // whose data key seals the event; the zero ID: its own aggregate's
 	By          Authority `json:"-"`                     // what the actor may do
 	Aggregate   ID        `json:"-"`                     // the one that decides
 	Request     []byte    `json:"-"`                     // digest of what was asked; stored only as Fingerprint
@@ -39,6 +40,9 @@ var System = uuid.NewSHA1(uuid.NameSpaceOID, []byte("annals/system"))
 type Decider[S, C, E any] struct {
 	// Category begins the aggregate's stream names: Category-ID.
 	Category string
+	// Subject is the client that the aggregate belongs to, by whose data key what is
+	// personal in its events is sealed. Nil means that it has a key of its own, if any.
+	Subject func(S) ID
 	// Refs names the other aggregates whose state a decision needs. Nil means none.
 	Refs func(S, C) []Ref
 	// Decide says which events a command leads to; none when nothing would
@@ -66,6 +70,21 @@ const (
 	Client   = "client"
 	Role     = "role"
 	APIKey   = "apikey"
+
+	// What belongs to a client, see package attached.
+	Note     = "note"
+	Action   = "action"
+	Request  = "request"
+	Call     = "call"
+	Message  = "message"
+	Document = "document"
+	Record   = "record"
+
+	Field    = "field" // the custom fields, all in one stream
+	Tag      = "tag"   // the tags, all in one stream
+	Template = "template"
+	Inbox    = "inbox" // of the employee with the same id
+	Import   = "import"
 )
 
 // A Ref names an aggregate of another kind.

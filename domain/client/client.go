@@ -187,13 +187,8 @@ func (s State) admits(c Command, by domain.Authority) error {
 		}
 		return nil
 	}
-	switch at := s.Assignment.Place(); {
-	case !s.exists || !by.May(domain.ClientsView, at):
-		return ErrAbsent
-	case !by.May(c.Needs(), at):
-		return domain.ErrForbidden
-	case !s.Deactivated:
-		return nil
+	if err := s.Admits(by, c.Needs()); err != nil || !s.Deactivated {
+		return err
 	}
 	switch c.(type) {
 	case Edit, Retag, ChangeStatus:
@@ -202,6 +197,21 @@ func (s State) admits(c Command, by domain.Authority) error {
 	}
 	return nil
 }
+
+// Admits says whether somebody may do with the client what takes the permission. What
+// they may not see does not exist for them.
+func (s State) Admits(by domain.Authority, p domain.Permission) error {
+	switch at := s.Assignment.Place(); {
+	case !s.exists || !by.May(domain.ClientsView, at):
+		return ErrAbsent
+	case !by.May(p, at):
+		return domain.ErrForbidden
+	}
+	return nil
+}
+
+// Place is where the client belongs, as rights go by it.
+func (s State) Place() domain.Place { return s.Assignment.Place() }
 
 // Place is the assignment as rights go by it.
 func (a Assignment) Place() domain.Place {
