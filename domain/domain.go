@@ -80,11 +80,11 @@ const (
 	Document = "document"
 	Record   = "record"
 
-	Field    = "field" // the custom fields, all in one stream
-	Tag      = "tag"   // the tags, all in one stream
-	Template = "template"
-	Inbox    = "inbox" // of the employee with the same id
-	Import   = "import"
+	CustomField = "field" // all of them in one stream
+	Tag         = "tag"   // all of them in one stream
+	Template    = "template"
+	Inbox       = "inbox" // of the employee with the same id
+	Import      = "import"
 )
 
 // A Ref names an aggregate of another kind.
