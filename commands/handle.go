@@ -37,6 +37,7 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 	}
 	defer leave()
 	if done, ok := s.noops.Get(m.Command); ok {
+		m.Subject = done.subject
 		out, err := replay(ctx, s, ref, done, m)
 		out.ID = id
 		return out, err
@@ -61,6 +62,7 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 			}
 		case !stale || fresh:
 			if err == nil && out.Revision == e.revision && !out.Replayed && m.Request != nil {
+				m.Subject = d.SubjectAfter(e.state.(S))
 				err = s.rememberNoop(ctx, ref, out, m)
 			}
 			out.ID = id
@@ -71,10 +73,11 @@ func Handle[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E
 }
 
 func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], ref domain.Ref, e *entry, c C, m domain.Meta, ifMatch eventlog.Revision) (Outcome, error) {
+	state := e.state.(S)
 	if done, ok := e.commands.find(m.Command); ok {
+		m.Subject = d.SubjectAfter(state)
 		return replay(ctx, s, ref, done, m)
 	}
-	state := e.state.(S)
 	var world domain.World
 	if d.Refs != nil {
 		var err error
@@ -99,6 +102,7 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 	if err := companions(ctx, s, d, ref.ID, events, m); err != nil {
 		return Outcome{}, err
 	}
+	m.Subject = d.SubjectAfter(state, events...)
 	boxed := make([]any, len(events))
 	for i, e := range events {
 		boxed[i] = e
@@ -107,7 +111,7 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m.Request)
+	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m)
 	for i := 0; err == nil && i < len(boxed); i++ {
 		at := eventlog.Result{Revision: e.revision + 1, Position: res.Position}
 		e, err = e.with(ref, boxed[i], m.Command, mac, at)
@@ -158,6 +162,7 @@ func correct[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 	if err != nil || len(found) == 0 {
 		return err
 	}
+	m.Subject = d.SubjectAfter(e.state.(S), found...)
 	boxed := make([]any, len(found))
 	for i, e := range found {
 		boxed[i] = e
@@ -174,7 +179,7 @@ const settling = 10 * time.Second
 
 // replay answers a command that was carried out before, if it is the same one.
 func replay(ctx context.Context, s *Store, ref domain.Ref, done carriedOut, m domain.Meta) (Outcome, error) {
-	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m.Request)
+	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -202,9 +207,9 @@ func pause(ctx context.Context, try int) error {
 }
 
 func (s *Store) rememberNoop(ctx context.Context, ref domain.Ref, out Outcome, m domain.Meta) error {
-	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m.Request)
+	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m)
 	if err == nil {
-		s.noops.Add(m.Command, carriedOut{m.Command, mac, out.Result})
+		s.noops.Add(m.Command, carriedOut{m.Command, mac, out.Result, m.Subject})
 	}
 	return err
 }

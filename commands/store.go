@@ -26,7 +26,7 @@ import (
 type Log interface {
 	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
 	Append(ctx context.Context, stream string, last eventlog.Revision, m domain.Meta, events ...any) (eventlog.Result, error)
-	Fingerprint(ctx context.Context, stream string, request []byte) (string, error)
+	Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error)
 	Head(ctx context.Context) (eventlog.Position, error)
 }
 
@@ -178,7 +178,7 @@ func (e *entry) with(ref domain.Ref, event any, command domain.ID, fingerprint s
 	if err != nil {
 		return nil, err
 	}
-	return &entry{state, at.Revision, at.Position, e.commands.with(carriedOut{command, fingerprint, at})}, nil
+	return &entry{state, at.Revision, at.Position, e.commands.with(carriedOut{command: command, fingerprint: fingerprint, result: at})}, nil
 }
 
 // world loads, all at once, what a decision refers to.

@@ -62,6 +62,18 @@ type Decider[S, C, E any] struct {
 	Correct func(S, World) (C, bool)
 }
 
+// SubjectAfter is the client that an aggregate belongs to once the events have happened,
+// the zero ID where aggregates of its kind belong to none.
+func (d Decider[S, C, E]) SubjectAfter(s S, events ...E) ID {
+	if d.Subject == nil {
+		return ID{}
+	}
+	for _, e := range events {
+		s = d.Evolve(s, e)
+	}
+	return d.Subject(s)
+}
+
 // The categories of the aggregates: how the names of their streams begin.
 const (
 	Project  = "project"

@@ -77,6 +77,20 @@ type Record struct {
 // Ref is the aggregate that the record belongs to.
 func (r *Record) Ref() (domain.Ref, error) { return parseStream(r.Stream) }
 
+// Subject is the aggregate whose data key seals the record: of what belongs to a
+// client, the client.
+func (r *Record) Subject() (domain.ID, error) {
+	ref, err := r.Ref()
+	return subject(ref, r.Meta.Subject), err
+}
+
+func subject(ref domain.Ref, other domain.ID) domain.ID {
+	if other != (domain.ID{}) {
+		return other
+	}
+	return ref.ID
+}
+
 func parseStream(stream string) (domain.Ref, error) {
 	category, id, ok := strings.Cut(stream, "-")
 	parsed, err := uuid.Parse(id)
@@ -145,7 +159,8 @@ func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain
 	defer cancel()
 	var key *eventschema.DataKey
 	if eventschema.HasKey(ref.Category) {
-		if key, err = l.keys.ensure(ctx, ref.ID, m, last == NoStream); err != nil {
+		owner := subject(ref, m.Subject)
+		if key, err = l.keys.ensure(ctx, owner, m, last == NoStream && owner == ref.ID); err != nil {
 			return Result{}, fmt.Errorf("append %s: %w", stream, err)
 		}
 		if key == nil {
@@ -218,19 +233,19 @@ func (l *Log) append(ctx context.Context, stream string, last Revision, batch []
 	}
 }
 
-// Fingerprint is what Append stores for a request to a stream, see [domain.Meta].
-func (l *Log) Fingerprint(ctx context.Context, stream string, request []byte) (string, error) {
+// Fingerprint is what Append stores for m's request to a stream, see [domain.Meta].
+func (l *Log) Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error) {
 	ref, err := parseStream(stream)
 	if err != nil {
 		return "", err
 	}
 	var key *eventschema.DataKey
 	if eventschema.HasKey(ref.Category) {
-		if key, err = l.keys.find(ctx, ref.ID); err != nil {
+		if key, err = l.keys.find(ctx, subject(ref, m.Subject)); err != nil {
 			return "", err
 		}
 	}
-	return key.MAC(request), nil
+	return key.MAC(m.Request), nil
 }
 
 // Head is the position of the last event in the whole log, zero if there is none.

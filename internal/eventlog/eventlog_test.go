@@ -54,7 +54,7 @@ func TestAppendAndRead(t *testing.T) {
 	if got[1].Position != first.Position || got[2].Position != second.Position {
 		t.Error("a result's position is that of its last event")
 	}
-	fingerprint, err := l.Fingerprint(t.Context(), stream, m.Request)
+	fingerprint, err := l.Fingerprint(t.Context(), stream, m)
 	m.Request, m.Fingerprint = nil, fingerprint
 	if diff := cmp.Diff(m, got[0].Meta); err != nil || fingerprint == "" || diff != "" {
 		t.Errorf("%v\n%s", err, diff)

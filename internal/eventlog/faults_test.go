@@ -41,7 +41,7 @@ var calls = map[string]func(context.Context, *Log) error{
 		return err
 	},
 	"fingerprint": func(ctx context.Context, l *Log) error {
-		_, err := l.Fingerprint(ctx, Stream(domain.Client, uuid.New()), []byte("x"))
+		_, err := l.Fingerprint(ctx, Stream(domain.Client, uuid.New()), domain.Meta{Request: []byte("x")})
 		return err
 	},
 	"subscribe": func(ctx context.Context, l *Log) error {

@@ -109,7 +109,7 @@ func (l *Log) decode(ctx context.Context, e *esdb.RecordedEvent) Record {
 	rec.Meta, rec.Schema = md.Meta, md.Version
 	var key *eventschema.DataKey
 	if eventschema.HasKey(ref.Category) {
-		if key, err = l.keys.find(ctx, ref.ID); err != nil {
+		if key, err = l.keys.find(ctx, subject(ref, rec.Meta.Subject)); err != nil {
 			return fail(err)
 		}
 	}
