@@ -4,6 +4,7 @@ import (
 	"annals/domain"
 	"annals/domain/client"
 	"annals/domain/desk"
+	"annals/domain/note"
 	"annals/domain/project"
 	"annals/domain/role"
 	"annals/internal/httpapi"
@@ -20,6 +21,10 @@ func (a *API) Routes(api *httpapi.API) {
 	change[client.ChangeStatus](a, api, route{"POST", "/api/v1/clients/{id}/status", domain.ClientsStatus, "Change a client's status"}, client.Aggregate)
 	change[client.Deactivate](a, api, route{"POST", "/api/v1/clients/{id}/deactivate", domain.ClientsDeactivate, "Deactivate a client; its information is kept"}, client.Aggregate)
 	bare(a, api, route{"POST", "/api/v1/clients/{id}/reactivate", domain.ClientsDeactivate, "Reactivate a client"}, client.Aggregate, client.Command(client.Reactivate{}))
+
+	attach[note.Add](a, api, route{"POST", "/api/v1/clients/{id}/notes", domain.ActivitiesWrite, "Write a note about a client"}, note.Aggregate)
+	within[note.Edit](a, api, route{"PATCH", "/api/v1/clients/{id}/notes/{item}", domain.ActivitiesWrite, "Edit, pin or unpin a note"}, note.Aggregate)
+	bareWithin(a, api, route{"DELETE", "/api/v1/clients/{id}/notes/{item}", domain.ActivitiesWrite, "Delete a note; the history keeps it"}, note.Aggregate, note.Command(note.Delete{}))
 
 	create[project.Create](a, api, route{"POST", "/api/v1/projects", domain.OrganisationManage, "Create a project, with its default desk"}, project.Aggregate)
 	create[desk.Create](a, api, route{"POST", "/api/v1/desks", domain.OrganisationManage, "Create a desk in a project"}, desk.Aggregate)

@@ -16,6 +16,7 @@ import (
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
+	"annals/domain/note"
 	"annals/domain/project"
 	"annals/domain/role"
 	"annals/internal/coalesce"
@@ -84,6 +85,7 @@ var kinds = map[string]kind{
 	domain.Client:   kindOf(client.Aggregate),
 	domain.Desk:     kindOf(desk.Aggregate),
 	domain.Employee: kindOf(employee.Aggregate),
+	domain.Note:     kindOf(note.Aggregate),
 	domain.Project:  kindOf(project.Aggregate),
 	domain.Role:     kindOf(role.Aggregate),
 }

@@ -5,6 +5,7 @@ import (
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
+	"annals/domain/note"
 	"annals/domain/project"
 	"annals/domain/role"
 )
@@ -31,6 +32,11 @@ var catalogue = map[string][]version{
 	"employee.registered":         {now[employee.Registered]()},
 	"employee.roles_changed":      {now[employee.RolesChanged]()},
 	"key.created":                 {now[KeyCreated]()},
+	"note.added":                  {now[note.Added]()},
+	"note.deleted":                {now[note.Deleted]()},
+	"note.edited":                 {now[note.Edited]()},
+	"note.pinned":                 {now[note.Pinned]()},
+	"note.unpinned":               {now[note.Unpinned]()},
 	"project.created":             {now[project.Created]()},
 	"role.changed":                {now[role.Changed]()},
 	"role.created":                {now[role.Created]()},

@@ -292,14 +292,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"apikey", "client", "desk", "employee", "key", "project", "role"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"apikey", "client", "desk", "employee", "key", "note", "project", "role"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "project": false, "desk": false, "key": false, "role": false, "apikey": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "project": false, "desk": false, "key": false, "role": false, "apikey": false, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

@@ -13,6 +13,7 @@ import (
 var subjects = map[string]string{
 	"client.retagged":       "tags",
 	"client.status_changed": "status",
+	"note.edited":           "text",
 }
 
 // changes is what an event changed, told by its fields alone: From and To are
@@ -56,7 +57,8 @@ func changesOf(name string, event any) *changes {
 			c.add(l, from.FieldByIndex(l.index), to.FieldByIndex(l.index))
 		}
 	case pair:
-		c.add(leaf{name: subjects[name]}, from, to)
+		f, _ := v.Type().FieldByName("From")
+		c.add(leaf{name: subjects[name], personal: f.Tag.Get("personal") == "yes"}, from, to)
 	case added.IsValid() && removed.IsValid():
 		c.all = append(c.all, addedRemoved{subjects[name], value(added), value(removed)})
 	}
@@ -139,10 +141,15 @@ func walk(t reflect.Type, path string, index []int) []leaf {
 var marshaler = reflect.TypeFor[json.Marshaler]()
 
 // fieldsOf brings the paths of erased fields into the names that changes have.
-func fieldsOf(erased []string) []string {
+func fieldsOf(name string, erased []string) []string {
 	names := make([]string, len(erased))
 	for i, path := range erased {
-		names[i] = strings.TrimPrefix(strings.TrimPrefix(path, "from."), "to.")
+		switch path {
+		case "from", "to", "added", "removed":
+			names[i] = subjects[name]
+		default:
+			names[i] = strings.TrimPrefix(strings.TrimPrefix(path, "from."), "to.")
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -3,10 +3,9 @@ package projections
 import (
 	_ "embed"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
+	"annals/domain"
 	"annals/eventschema"
 	"annals/internal/eventlog"
 )
@@ -20,19 +19,19 @@ var (
 
 // history is what happened to each aggregate.
 var history = &Projector{
-	Name: "history", Version: 2, Tables: historyTables, Indexes: historyIndexes,
+	Name: "history", Version: 3, Tables: historyTables, Indexes: historyIndexes,
 	Apply: applyHistory, Inserts: []*Insert{insertHistory},
 }
 
 var insertHistory = NewInsert("history",
-	"category", "aggregate_id", "revision", "position", "event_id", "type", "at", "actor_id", "command_id", "correlation_id",
+	"category", "aggregate_id", "client_id", "revision", "position", "event_id", "type", "at", "actor_id", "command_id", "correlation_id",
 	"ip", "user_agent", "app", "schema", "changes", "reason", "personal", "erased")
 
 // forget takes the same from a row as decoding its event without the key would.
 const forget = `update history set erased = personal, reason = case when 'reason' = any(personal) then '' else reason end,
 	changes = (select coalesce(jsonb_agg(c order by n), '[]') from jsonb_array_elements(changes) with ordinality x (c, n)
 		where c->>'field' <> all(personal))
-	where category = any($2) and aggregate_id = $1 and personal <> '{}'`
+	where (client_id = $1 or category = any($2) and aggregate_id = $1) and personal <> '{}'`
 
 func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 	ref, err := r.Ref()
@@ -49,13 +48,16 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 	c := changesOf(r.Type, r.Event)
 	erased := []string{}
 	if len(r.Erased) > 0 {
-		erased = fieldsOf(r.Erased)
+		erased = fieldsOf(r.Type, r.Erased)
 		c.personal = erased
 	}
 	m := r.Meta
-	there := func(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
-	insertHistory.Queue(b, ref.Category, there(ref.ID), r.Revision, r.Position.Commit, there(r.ID), r.Type, m.At,
-		there(m.Actor), there(m.Command), there(m.Correlation), m.IP, m.UserAgent, m.App, r.Schema,
+	of := orNull(r.Meta.Subject)
+	if ref.Category == domain.Client {
+		of = known(ref.ID)
+	}
+	insertHistory.Queue(b, ref.Category, known(ref.ID), of, r.Revision, r.Position.Commit, known(r.ID), r.Type, m.At,
+		known(m.Actor), known(m.Command), known(m.Correlation), m.IP, m.UserAgent, m.App, r.Schema,
 		c.json(), c.reason, list(c.personal), erased)
 }
 

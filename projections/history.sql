@@ -2,6 +2,7 @@
 create table history (
     category       text not null,
     aggregate_id   uuid not null,
+    client_id      uuid, -- the client that it is about
     revision       bigint not null,
     position       bigint not null,
     event_id       uuid not null,
@@ -21,12 +22,12 @@ create table history (
     primary key (category, aggregate_id, revision)
 );
 
--- What happened to a client is shown to who has been found to see it in the same transaction, which is what
--- annals.client says; to an employee, likewise, by annals.employee; what happened to anything else, to who sees
--- what everybody did.
+-- What happened to a client, and to what belongs to it, is shown to who has been found to see it in the same
+-- transaction, which is what annals.client says; to an employee, likewise, by annals.employee; what happened to
+-- anything else, to who sees what everybody did.
 create policy visible on history for select to public using (
-    case category
-        when 'client' then aggregate_id = (select nullif(current_setting('annals.client', true), '')::uuid)
-        when 'employee' then (select current_setting('annals.audit', true) = 'all')
+    case
+        when client_id is not null then client_id = (select nullif(current_setting('annals.client', true), '')::uuid)
+        when category = 'employee' then (select current_setting('annals.audit', true) = 'all')
             or aggregate_id = (select nullif(current_setting('annals.employee', true), '')::uuid)
         else (select current_setting('annals.audit', true) = 'all') end);

@@ -23,7 +23,8 @@ type change struct {
 }
 
 type historyItem struct {
-	Revision      int64     `json:"revision"`
+	Of            ref       `json:"of" doc:"What it happened to: the client itself, or what belongs to it"`
+	Revision      int64     `json:"revision" doc:"Of what it happened to"`
 	Position      string    `json:"position"`
 	EventID       uuid.UUID `json:"event_id" format:"uuid"`
 	Type          string    `json:"type"`
@@ -40,8 +41,16 @@ type historyItem struct {
 	Erased        []string  `json:"erased,omitempty" doc:"Fields that are gone because the person has been erased"`
 }
 
+// ref names what is no person.
+type ref struct {
+	Kind string    `json:"kind" example:"note"`
+	ID   uuid.UUID `json:"id" format:"uuid"`
+}
+
 type historyRow struct {
 	keyset
+	Category      string
+	AggregateID   uuid.UUID
 	Revision      int64
 	Position      int64
 	EventID       uuid.UUID
@@ -63,15 +72,9 @@ type historyRow struct {
 // item is the row as it is answered, to somebody who may view what others did or may not.
 func (r historyRow) item(audit bool) historyItem {
 	item := historyItem{
-		Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
-		Actor: named{ID: r.ActorID}, CommandID: r.CommandID, CorrelationID: r.CorrelationID,
+		Of: ref{r.Category, r.AggregateID}, Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
+		Actor: actor(r.ActorID, r.ActorName), CommandID: r.CommandID, CorrelationID: r.CorrelationID,
 		App: r.App, Schema: r.Schema, Reason: r.Reason, Changes: []change{}, Erased: r.Erased,
-	}
-	switch {
-	case r.ActorName != nil:
-		item.Actor.Name = *r.ActorName
-	case r.ActorID == domain.System:
-		item.Actor.Name = "Annals"
 	}
 	if audit {
 		item.IP, item.UserAgent = r.IP, r.UserAgent
@@ -82,15 +85,29 @@ func (r historyRow) item(audit bool) historyItem {
 	return item
 }
 
+// actor is who did something, by their name where they have one.
+func actor(id uuid.UUID, name *string) named {
+	who := named{ID: id}
+	switch {
+	case name != nil:
+		who.Name = *name
+	case id == domain.System:
+		who.Name = "Annals"
+	}
+	return who
+}
+
 var historySource = source{
-	columns: `h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
+	columns: `h.category, h.aggregate_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
-		join annals_read.clients c on c.id = h.aggregate_id
 		left join annals_read.names a on a.id = h.actor_id`,
 	id:      "h.event_id",
-	natural: "revision",
-	sorts:   map[string]column{"revision": {"h.revision", "bigint"}},
+	natural: "position",
+	table:   "annals_read.history h",
+	indexed: map[string]bool{"h.position": false},
+	// Of what belongs to one client, as of one aggregate, the position has the order of the revisions.
+	sorts: map[string]column{"position": {"h.position", "bigint"}, "revision": {"h.position", "bigint"}},
 }
 
 type historyRequest struct {
@@ -99,9 +116,7 @@ type historyRequest struct {
 }
 
 func (a *API) clientHistory(ctx context.Context, r *historyRequest) (*list[historyItem], error) {
-	q := visibleClients(ctx)
-	q.before = visible(ctx, r.ID)
-	q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
+	q := &query{before: visible(ctx, r.ID), arms: []arm{{"h.client_id", []uuid.UUID{r.ID}, ""}}}
 	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
 	out, err := fetch(ctx, a, historySource, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
 	if err == nil && out.Body.Total.Count == 0 {

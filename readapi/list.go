@@ -29,6 +29,8 @@ type list[T any] struct {
 	}
 }
 
+func (l *list[T]) empty() bool { return len(l.Body.Items) == 0 }
+
 type total struct {
 	Count int  `json:"count"`
 	Exact bool `json:"exact" doc:"false when there are more than count"`

@@ -32,6 +32,7 @@ type API struct {
 func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
+	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
 	get(api, "/api/v1/projects", "List projects", a.projects)

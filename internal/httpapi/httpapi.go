@@ -78,6 +78,8 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.ID](), reflect.TypeFor[idSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[string]](), reflect.TypeFor[string]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[bool]](), reflect.TypeFor[bool]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[time.Time]](), reflect.TypeFor[optionalTime]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[[]domain.Grant]](), reflect.TypeFor[[]domain.Grant]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Reach](), reflect.TypeFor[reachSchema]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Permission](), reflect.TypeFor[permissionSchema]())
@@ -129,6 +131,7 @@ func (a *API) otherMethod(w http.ResponseWriter, r *http.Request) {
 type (
 	idSchema         struct{}
 	optionalID       struct{}
+	optionalTime     struct{}
 	reachSchema      struct{}
 	permissionSchema struct{}
 )
@@ -139,6 +142,10 @@ func (idSchema) Schema(huma.Registry) *huma.Schema {
 
 func (optionalID) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "uuid", Nullable: true}
+}
+
+func (optionalTime) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
 }
 
 func (reachSchema) Schema(huma.Registry) *huma.Schema {

@@ -1,0 +1,143 @@
+package readapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"annals/domain"
+)
+
+// kinds are what a feed is made of.
+var kinds = []string{"action", "request", "note", "call", "message", "document", "change"}
+
+// activityItem is something that happened with a client. Which of the fields after
+// those that all have is there depends on the kind.
+type activityItem struct {
+	ID       uuid.UUID `json:"id" format:"uuid"`
+	Kind     string    `json:"kind" enum:"action,request,note,call,message,document,change"`
+	At       time.Time `json:"at" doc:"When it happened, by which the feed is sorted"`
+	Actor    named     `json:"actor" doc:"Who wrote it down"`
+	Position string    `json:"position"`
+	Revision int64     `json:"revision" doc:"Send it as If-Match with a command to change this"`
+	Pinned   bool      `json:"pinned,omitempty"`
+	Erased   bool      `json:"erased,omitempty" doc:"The person has been erased, and with them what this said"`
+	ActivityData
+	Changes []change `json:"changes,omitempty" doc:"Of a change: what changed from what to what"`
+	Reason  string   `json:"reason,omitempty" doc:"Of a change, of a message that failed"`
+}
+
+// ActivityData is what the kinds have to say, as it is stored. It is exported for huma,
+// which does not look into what is not.
+type ActivityData struct {
+	Type     string     `json:"type,omitempty" doc:"Of a change: the type of its event. Of an action: what kind of work it is"`
+	Text     string     `json:"text,omitempty" doc:"As it was written: of a note in Markdown"`
+	EditedAt *time.Time `json:"edited_at,omitempty" doc:"When the text was last edited"`
+}
+
+type activityRow struct {
+	keyset
+	ID        uuid.UUID
+	Kind      string
+	At        time.Time
+	ActorID   uuid.UUID
+	ActorName *string
+	Position  int64
+	Revision  int64
+	Pinned    bool
+	Erased    bool
+	Data      json.RawMessage
+	Personal  json.RawMessage
+	Changes   json.RawMessage
+	Reason    *string
+}
+
+func (r activityRow) at() int64 { return r.Revision }
+
+func (r activityRow) item() activityItem {
+	item := activityItem{
+		ID: r.ID, Kind: r.Kind, At: r.At, Actor: actor(r.ActorID, r.ActorName), Position: fmt.Sprint(r.Position), Revision: r.Revision,
+		Pinned: r.Pinned, Erased: r.Erased,
+	}
+	for _, part := range []json.RawMessage{r.Data, r.Personal} {
+		if err := json.Unmarshal(part, &item.ActivityData); err != nil {
+			panic(err) // the projector wrote it
+		}
+	}
+	if r.Changes != nil && json.Unmarshal(r.Changes, &item.Changes) != nil {
+		item.Changes = nil
+	}
+	if r.Reason != nil {
+		item.Reason = *r.Reason
+	}
+	return item
+}
+
+// activitySource reads a client's feed newest first, however long it is: the index of
+// the client, or of its activities of a kind, has the order.
+var activitySource = source{
+	columns: `a.id, a.kind, a.at, a.actor_id, n.name as actor_name, a.position, a.revision, a.pinned, a.erased, a.data, a.personal, h.changes, h.reason`,
+	from: `annals_read.activities a
+		left join annals_read.names n on n.id = a.actor_id
+		left join annals_read.history h on a.kind = 'change' and h.category = 'client' and h.aggregate_id = a.client_id and h.revision = a.revision`,
+	id:      "a.id",
+	natural: "-at",
+	table:   "annals_read.activities a",
+	indexed: map[string]bool{"a.at": false},
+	sorts:   map[string]column{"at": {"a.at", "timestamptz"}},
+}
+
+type activityRequest struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+	Page
+	Kind   []string `query:"kind,explode" doc:"Only these kinds: action, request, note, call, message, document, change" maxItems:"10"`
+	Pinned string   `query:"pinned" doc:"true: only what is pinned; false: only the others" enum:"true,false"`
+}
+
+func (a *API) activity(ctx context.Context, in *activityRequest) (*list[activityItem], error) {
+	q := &query{}
+	q.before = visible(ctx, in.ID)
+	client := []uuid.UUID{in.ID}
+	q.arms = []arm{{"a.client_id", client, ""}}
+	if len(in.Kind) > 0 {
+		q.arms = nil
+		for i, k := range in.Kind {
+			if !slices.Contains(kinds, k) {
+				return nil, domain.Fault(domain.At("kind", i), "unknown", "%q is none of %s", k, strings.Join(kinds, ", "))
+			}
+			if !slices.Contains(in.Kind[:i], k) {
+				q.arms = append(q.arms, arm{"a.client_id", client, "a.kind = '" + k + "'"})
+			}
+		}
+	}
+	if in.Pinned != "" {
+		q.and("a.pinned = " + in.Pinned)
+	}
+	out, err := fetch(ctx, a, activitySource, q, in.Page, activityRow.item)
+	return out, a.orAbsent(ctx, in.ID, out, err)
+}
+
+// orAbsent is the answer about a client that has nothing to list: that there is no such
+// client, unless the caller sees it.
+func (a *API) orAbsent(ctx context.Context, client uuid.UUID, out interface{ empty() bool }, err error) error {
+	if err != nil || !out.empty() {
+		return err
+	}
+	found := ""
+	var b pgx.Batch
+	visible(ctx, client)(&b)
+	b.Queue("select current_setting('annals.client', true)").QueryRow(func(r pgx.Row) error { return r.Scan(&found) })
+	if err := a.DB.Ask(ctx, &b); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	if found == "" {
+		return domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
+	}
+	return nil
+}
