@@ -1,0 +1,88 @@
+// Package lease lets one process at a time do a kind of work: by an advisory lock of
+// PostgreSQL on a connection of its own, which ends with the process that holds it.
+//
+// A lease saves processes from doing the same work; that they do no harm when two
+// think that they hold it, as after a broken connection, is for the work's own fence.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrLost is the cause of a context that ended with its lease.
+var ErrLost = errors.New("the connection that held the lease is gone")
+
+// Take waits for the lease of that name and takes it. The context that it returns ends
+// with the lease; release gives the lease back.
+func Take(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
+	conf = conf.Copy()
+	conf.RuntimeParams["application_name"] = "annals lease " + name
+	conn, err := pgx.ConnectConfig(ctx, conf)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
+	}
+	if err := acquire(ctx, conn, name); err != nil {
+		closeConn(ctx, conn)
+		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
+	}
+	held, end := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		end(watch(held, conn))
+	}()
+	return held, func() {
+		end(nil)
+		<-done
+		closeConn(ctx, conn)
+	}, nil
+}
+
+func acquire(ctx context.Context, conn *pgx.Conn, name string) error {
+	for {
+		var got bool
+		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/lease/' || $1, 0))`, name).Scan(&got)
+		if err != nil || got {
+			return err
+		}
+		// Waiting inside PostgreSQL would hold back its vacuum.
+		const wait = 500 * time.Millisecond
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)): //nolint:gosec // jitter
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// watch returns when ctx ends or the connection breaks.
+func watch(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		within, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := conn.WaitForNotification(within) // none will come: it notices a connection that is closed
+		cancel()
+		if err != nil && ctx.Err() == nil && !conn.IsClosed() {
+			within, cancel := context.WithTimeout(ctx, 5*time.Second)
+			err = conn.Ping(within)
+			cancel()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return ErrLost
+		}
+	}
+}
+
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // nothing is lost
+}
