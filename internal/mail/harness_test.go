@@ -41,6 +41,7 @@ type office struct {
 	pool    *pgxpool.Pool
 	journal *journal
 	cfg     Config
+	archive archive
 }
 
 func newOffice(t *testing.T, cfg Config) *office {
@@ -52,6 +53,8 @@ func newOffice(t *testing.T, cfg Config) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.pool.Close)
+	o.archive = archive{o.pool}
+	o.exec(archiveTables)
 	if o.cfg.From == "" {
 		o.cfg.From = "Annals <annals@example.com>"
 	}
@@ -78,6 +81,7 @@ func (o *office) open() (*Mailer, *jobs.Jobs) {
 	if err != nil {
 		o.Fatal(err)
 	}
+	o.archive.add(o.T, m)
 	m.wait = func(int) time.Duration { return 20 * time.Millisecond }
 	if m.server != nil {
 		m.server.talk, m.server.read = 2*time.Second, 2*time.Second

@@ -24,9 +24,11 @@ func helper(t *testing.T, url, smtp string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(ctx, pool, q, Config{SMTP: smtp, From: "annals@example.com", Logger: slog.Default(), Now: time.Now}); err != nil {
+	m, err := Open(ctx, pool, q, Config{SMTP: smtp, From: "annals@example.com", Logger: slog.Default(), Now: time.Now})
+	if err != nil {
 		t.Fatal(err)
 	}
+	archive{pool}.add(t, m)
 	if err := q.Run(ctx); err != nil {
 		t.Fatal(err)
 	}

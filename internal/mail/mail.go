@@ -5,6 +5,8 @@
 // necessary: it goes out if and only if that commits. It ends as sent or as failed
 // with a reason, over outages of the mail server, of PostgreSQL and of this process.
 //
+// Or it is not stored at all, but what refers to it: see [Source].
+//
 // A server that accepted a message may be cut off before it says so, and this
 // process before it has noted it. Then the message is sent again, with the same
 // Message-ID, by which the receiver can tell: SMTP allows no better (RFC 1047), and
@@ -34,8 +36,8 @@ const (
 	// §4.5.4.1 asks for four to five days.
 	Lifetime = 5 * 24 * time.Hour
 
-	mostSubject, mostName = 200, 200  // characters
-	mostBody              = 256 << 10 // bytes
+	mostLine = 200       // characters of a subject or name
+	mostBody = 256 << 10 // bytes
 )
 
 const schema = `
@@ -66,6 +68,10 @@ create index if not exists messages_queued on annals_mail.messages (coalesce(nex
 create index if not exists messages_secret on annals_mail.messages (expires_at) where secret and wiped_at is null;
 create index if not exists messages_recipient on annals_mail.messages (lower(recipient), id);
 create index if not exists messages_created on annals_mail.messages (created_at);
+alter table annals_mail.messages
+	add column if not exists source text not null default '', -- where the content is, if not here; then all texts here are empty
+	add column if not exists ref    uuid;                     -- what the source calls it
+create unique index if not exists messages_ref on annals_mail.messages (source, ref) where ref is not null;
 comment on table annals_mail.messages is
 	'Messages to people, sent and to be sent: not in the log, and not to be rebuilt from it.';`
 
@@ -99,12 +105,14 @@ type Mailer struct {
 	db     *pgxpool.Pool
 	jobs   *jobs.Jobs
 	wait   func(n int) time.Duration // until the next attempt, after the n-th
+
+	sources map[string]Source
 }
 
 // Open returns the mailer, and creates what it needs in db. It makes its jobs known
 // to q, so it belongs before q's Run; messages are sent where that runs.
 func Open(ctx context.Context, db *pgxpool.Pool, q *jobs.Jobs, cfg Config) (*Mailer, error) {
-	m := &Mailer{cfg: cfg, db: db, jobs: q, wait: jobs.Backoff(15*time.Second, time.Hour)}
+	m := &Mailer{cfg: cfg, db: db, jobs: q, wait: jobs.Backoff(15*time.Second, time.Hour), sources: map[string]Source{}}
 	if cfg.Keep == 0 {
 		m.cfg.Keep = 30 * 24 * time.Hour
 	}
@@ -126,15 +134,21 @@ func Open(ctx context.Context, db *pgxpool.Pool, q *jobs.Jobs, cfg Config) (*Mai
 	if err != nil {
 		return nil, fmt.Errorf("mail schema: %w", err)
 	}
-	if err := jobs.Add(q, jobs.Kind[send]{
-		Work: m.work, Workers: 8, Timeout: attempt + record + 5*time.Second, Unique: true,
-		// Failures of SMTP are no failures of the job, so these are outages of PostgreSQL,
-		// and the expiry of the message is their limit.
-		Attempts: 1000, Retry: jobs.Backoff(time.Second, 5*time.Minute),
-	}); err != nil {
-		return nil, err
-	}
-	return m, jobs.Add(q, jobs.Kind[sweep]{Work: m.sweep, Workers: 1, Every: time.Minute})
+	// Failures of SMTP are no failures of the job, so these are outages of PostgreSQL, or
+	// of a source, and the expiry of the message is their limit.
+	const attempts = 1000
+	retry := jobs.Backoff(time.Second, 5*time.Minute)
+	return m, errors.Join(
+		jobs.Add(q, jobs.Kind[send]{
+			Work:    func(ctx context.Context, job *jobs.Job[send]) error { return m.work(ctx, sending(job)) },
+			Workers: 8, Timeout: attempt + record + 5*time.Second, Unique: true, Attempts: attempts, Retry: retry,
+		}),
+		jobs.Add(q, jobs.Kind[sendFrom]{
+			Work:    func(ctx context.Context, job *jobs.Job[sendFrom]) error { return m.work(ctx, sendingFrom(job)) },
+			Workers: 4, Timeout: attempt + transfer + record + 5*time.Second, Unique: true, Attempts: attempts, Retry: retry,
+		}),
+		jobs.Add(q, jobs.Kind[sweep]{Work: m.sweep, Workers: 1, Every: time.Minute}),
+	)
 }
 
 // Message is a message to one person.
@@ -148,6 +162,11 @@ type Message struct {
 	// Secret has the bodies wiped when the message was sent, has failed or has expired,
 	// and no answer of the server noted that might quote them. It needs Expires.
 	Secret bool
+
+	// What follows is for messages of a [Source] only.
+	ReplyTo, ReplyToName string // whom answers go to; the sender unless given
+	Attachments          []Attachment
+	Written              bool // by somebody, for this person: not marked as what a program sent (RFC 3834)
 }
 
 // check brings the message into form, or says what is wrong with it.
@@ -155,9 +174,13 @@ func (m *Message) check(now time.Time) error {
 	m.Text, m.HTML = lines.Replace(m.Text), lines.Replace(m.HTML)
 	var f domain.Faults
 	f.Add(domain.CheckEmail("to", m.To))
-	f.Add(oneLine("to_name", m.ToName, mostName))
-	f.Add(domain.CheckName("subject", m.Subject, mostSubject))
-	f.Add(oneLine("subject", m.Subject, mostSubject))
+	f.Add(oneLine("to_name", m.ToName))
+	f.Add(domain.CheckName("subject", m.Subject, mostLine))
+	f.Add(oneLine("subject", m.Subject))
+	if m.ReplyTo != "" {
+		f.Add(domain.CheckEmail("reply_to", m.ReplyTo))
+	}
+	f.Add(oneLine("reply_to_name", m.ReplyToName))
 	f.Add(domain.CheckName("text", m.Text, mostBody))
 	f.Add(domain.CheckText("html", m.HTML, mostBody))
 	for _, body := range [...]struct{ field, value string }{{"text", m.Text}, {"html", m.HTML}} {
@@ -178,12 +201,12 @@ func (m *Message) check(now time.Time) error {
 
 var lines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// oneLine faults what a header cannot hold, line ends first of all.
-func oneLine(field, s string, most int) error {
+// oneLine faults what a header cannot hold, line ends first of all, or not for long.
+func oneLine(field, s string) error {
 	if strings.ContainsAny(s, "\r\n\t\u2028\u2029") {
 		return domain.Fault(field, "line", "is more than one line")
 	}
-	return domain.CheckText(field, s, most)
+	return domain.CheckText(field, s, mostLine)
 }
 
 // send is the job of sending one message.
@@ -200,6 +223,9 @@ func (m *Mailer) Send(ctx context.Context, tx pgx.Tx, msg Message) (uuid.UUID, e
 	now := m.cfg.Now()
 	if err := msg.check(now); err != nil {
 		return uuid.Nil, err
+	}
+	if msg.ReplyTo != "" || msg.Attachments != nil || msg.Written {
+		return uuid.Nil, errors.New("send: only a message of a source has attachments, or is answered to somebody else")
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -29,7 +29,9 @@ const (
 type Entry struct {
 	ID        uuid.UUID
 	MessageID string // of the header, without the angle brackets
-	To        string
+	Source    string // where its content is, unless it is here
+	Ref       *uuid.UUID
+	To        string // this and what else it says is empty for one of a source
 	ToName    string
 	Subject   string
 	Secret    bool
@@ -52,11 +54,11 @@ type Filter struct {
 	Limit  int       // at most 1,000; zero: 100
 }
 
-const columns = `id, message_id, recipient, name, subject, secret, state, attempts, last_error, created_at, expires_at, tried_at, next_at, ended_at, wiped_at`
+const columns = `id, message_id, source, ref, recipient, name, subject, secret, state, attempts, last_error, created_at, expires_at, tried_at, next_at, ended_at, wiped_at`
 
 func (e *Entry) scan() []any {
 	return []any{
-		&e.ID, &e.MessageID, &e.To, &e.ToName, &e.Subject, &e.Secret, &e.State, &e.Attempts, &e.LastError,
+		&e.ID, &e.MessageID, &e.Source, &e.Ref, &e.To, &e.ToName, &e.Subject, &e.Secret, &e.State, &e.Attempts, &e.LastError,
 		&e.Created, &e.Expires, &e.Tried, &e.Next, &e.Ended, &e.Wiped,
 	}
 }
@@ -84,8 +86,8 @@ func (m *Mailer) Messages(ctx context.Context, f Filter) ([]Entry, error) {
 // ErrUnknown is for an id that no message has, or none any longer.
 var ErrUnknown = domain.Errorf(domain.NotFound, "message", "there is no such message, or no longer")
 
-// Message answers one message with its bodies, which are empty once wiped: for an
-// operator who passes on what was kept.
+// Message answers one message with its bodies, which are empty once wiped, and where
+// they are not stored: for an operator who passes on what was kept.
 func (m *Mailer) Message(ctx context.Context, id uuid.UUID) (e Entry, text, html string, err error) {
 	var b box
 	err = m.db.QueryRow(ctx, `select `+columns+`, text, html, sealed, wrapped, coalesce(master, '') from annals_mail.messages where id = $1`, id).

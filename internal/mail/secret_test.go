@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -154,7 +155,10 @@ func TestEncryption(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = srv.deliver(t.Context(), letter{from: "annals@example.com", to: "a@example.com", body: []byte("Subject: S\r\n\r\nT")})
+			err = srv.deliver(t.Context(), letter{from: "annals@example.com", to: "a@example.com", write: func(w io.Writer) error {
+				_, err := io.WriteString(w, "Subject: S\r\n\r\nT")
+				return err
+			}})
 			if c.fails != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), c.fails) || len(post.all()) != 0 || strings.Contains(err.Error(), "wr0ng") {
 					t.Error("sent, or another reason:", err)

@@ -138,7 +138,7 @@ func parseSender(s string, optional bool) (sender, error) {
 		return sender{addr: mail.Address{Name: "Annals", Address: "annals@" + host}, domain: host}, nil
 	}
 	addr, err := mail.ParseAddress(s)
-	if err != nil || domain.CheckEmail("", addr.Address) != nil || oneLine("", addr.Name, mostName) != nil {
+	if err != nil || domain.CheckEmail("", addr.Address) != nil || oneLine("", addr.Name) != nil {
 		return sender{}, errors.New("ANNALS_MAIL_FROM: has to be an e-mail address, as in Annals <annals@example.com>")
 	}
 	ascii, err := asciiDomain(addr.Address)

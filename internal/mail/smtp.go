@@ -1,22 +1,19 @@
 package mail
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/mail"
 	"net/textproto"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 )
 
@@ -26,6 +23,10 @@ const (
 	// §4.5.3.2.6), to wait is to keep what a dead process was sending.
 	talk, read = 20 * time.Second, 90 * time.Second
 	attempt    = 2*talk + read // connecting has as long again
+
+	// transfer is what a message of a source may take longer, for its attachments, for as
+	// long as the server keeps taking them.
+	transfer = 3 * time.Minute
 
 	// bye is for taking leave.
 	bye = time.Second
@@ -46,17 +47,6 @@ func (r *refusal) Error() string {
 	return strings.TrimRight(fmt.Sprintf("%s: %d %s", r.step, r.code, r.text), " ")
 }
 
-// brief says nothing that the server did: it may quote the message.
-func (r *refusal) brief() string {
-	if status := enhanced.FindString(r.text); status != "" {
-		return fmt.Sprintf("%s: %d %s", r.step, r.code, status)
-	}
-	return fmt.Sprintf("%s: %d", r.step, r.code)
-}
-
-// enhanced is a status of RFC 3463.
-var enhanced = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
-
 // refused makes a refusal of err in a step. Only what a server says of a message is
 // permanent: that it lets nobody in, or not us, somebody will put right.
 func refused(step string, err error, aboutMessage bool) *refusal {
@@ -70,42 +60,6 @@ func refused(step string, err error, aboutMessage bool) *refusal {
 		r.permanent = aboutMessage && r.code >= 500 && !signIn
 	}
 	return r
-}
-
-// letter is a message as it is handed over.
-type letter struct {
-	from, to string // addresses
-	utf8     bool   // to needs SMTPUTF8 (RFC 6531)
-	body     []byte
-}
-
-// compose writes the message (RFC 5322, RFC 2045). It differs between attempts in
-// nothing but the boundaries of its parts.
-func (m *Mailer) compose(e Entry, text, html string) (letter, error) {
-	to, err := asciiDomain(e.To)
-	if err != nil {
-		return letter{}, &refusal{step: "address", text: "its domain is not a domain", permanent: true}
-	}
-	l := letter{from: m.from.addr.Address, to: to}
-	l.utf8 = strings.ContainsFunc(l.from+l.to, func(r rune) bool { return r >= 0x80 })
-	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	msg.FromMailAddress(&m.from.addr)
-	msg.ToMailAddress(&mail.Address{Name: e.ToName, Address: to})
-	msg.Subject(e.Subject)
-	msg.SetDateWithValue(e.Created.UTC())
-	msg.SetMessageIDWithValue(e.MessageID)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no holiday notices, please
-	msg.SetGenHeader("X-Auto-Response-Suppress", "All")  // the same for Exchange
-	msg.SetBodyString(gomail.TypeTextPlain, text)
-	if html != "" {
-		msg.AddAlternativeString(gomail.TypeTextHTML, html)
-	}
-	var b bytes.Buffer
-	if _, err := msg.WriteTo(&b); err != nil {
-		return letter{}, fmt.Errorf("compose: %w", err)
-	}
-	l.body = b.Bytes()
-	return l, nil
 }
 
 // deliver hands the letter to the server. Nil means that the server has accepted it;
@@ -208,13 +162,34 @@ func transact(c *smtp.Client, l letter, began func()) error {
 		return refused("DATA", err, true)
 	}
 	began()
-	if _, err := w.Write(l.body); err != nil {
-		return refused("DATA", err, true)
+	wire := &wire{Writer: w, wrote: began}
+	if err := l.write(wire); wire.err != nil {
+		return refused("DATA", wire.err, true)
+	} else if err != nil {
+		return err // and what the server has got, it drops, since its end never came
 	}
 	if err := w.Close(); err != nil {
 		return refused("end of DATA", err, true)
 	}
 	return nil
+}
+
+// wire tells of each part that the server has taken, and keeps its fault apart from
+// that of what is being written.
+type wire struct {
+	io.Writer
+	wrote func()
+	err   error
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		w.err = err
+	} else {
+		w.wrote()
+	}
+	return n, err
 }
 
 // helo is how we introduce ourselves: RFC 5321 §4.1.4 wants a name that is known, or
