@@ -1,0 +1,92 @@
+// Package registry is what aggregates have in common that hold many definitions in one
+// stream, since their names have to be unique: each definition is for clients of one
+// project, or for all, and has an id of its own.
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"annals/domain"
+)
+
+// Most is how many definitions there are for a project, or for all, at most.
+const Most = 1000
+
+// Ref names the one aggregate of a category.
+func Ref(category string) domain.Ref {
+	return domain.Ref{Category: category, ID: uuid.NewSHA1(domain.System, []byte("registry/"+category))}
+}
+
+// Visible says whether somebody sees what is defined for a project, the zero ID for
+// all: everybody sees the organisation of the projects that they work for. Package
+// access has it as SQL.
+func Visible(by domain.Authority, project domain.ID) bool {
+	all := max(by.Rights[domain.ClientsView], by.Rights[domain.OrganisationManage], by.Rights[domain.EmployeesView])
+	return project == domain.ID{} && len(by.Rights) > 0 || all == domain.Everywhere || by.Scope.Projects[project]
+}
+
+// Admits says whether somebody may change a definition that there is for a project:
+// absent if it does not exist for them.
+func Admits(by domain.Authority, project domain.ID, absent error) error {
+	switch {
+	case !Visible(by, project):
+		return absent
+	case !by.MayIn(domain.OrganisationManage, project):
+		return domain.ErrForbidden
+	}
+	return nil
+}
+
+// Project is a project, as a decision about it refers to it: nothing for all projects.
+func Project(id domain.ID) []domain.Ref {
+	if id == (domain.ID{}) {
+		return nil
+	}
+	return []domain.Ref{{Category: domain.Project, ID: id}}
+}
+
+// CheckScope faults a project for which somebody may not define anything, or that there
+// is not. With the world go the states of [Project].
+func CheckScope(field string, project domain.ID, w domain.World, by domain.Authority) error {
+	switch refs := Project(project); {
+	case by.Rights[domain.OrganisationManage] < domain.InProjects:
+		return domain.ErrForbidden
+	case !by.MayIn(domain.OrganisationManage, project):
+		return domain.OutOfReach(field, "project")
+	case len(refs) > 0 && !w.Has(refs[0]):
+		return domain.Fault(field, "unknown", "names no project")
+	}
+	return nil
+}
+
+// Merge applies a JSON merge patch (RFC 7396) to the fields, pointers by their name: null
+// empties, what is left out stays. All at once, it faults names that there are not,
+// and values that are of another type.
+func Merge(patch, fields map[string]any) error {
+	var f domain.Faults
+	for _, name := range slices.Sorted(maps.Keys(patch)) {
+		to, ok := fields[name]
+		if !ok {
+			f.Add(domain.Fault(name, "unknown_field", "is none of those that can be changed: %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+			continue
+		}
+		raw, err := json.Marshal(patch[name])
+		if err == nil {
+			reflect.ValueOf(to).Elem().SetZero() // or what is decoded would be put into lists that others hold
+			dec := json.NewDecoder(bytes.NewReader(raw))
+			dec.DisallowUnknownFields()
+			err = dec.Decode(to)
+		}
+		if err != nil {
+			f.Add(domain.Fault(name, "type", "is of another type than this field"))
+		}
+	}
+	return f.Err()
+}
