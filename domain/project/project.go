@@ -2,10 +2,13 @@
 package project
 
 import (
+	"reflect"
+
 	"github.com/google/uuid"
 
 	"annals/domain"
 	"annals/domain/desk"
+	"annals/domain/registry"
 )
 
 // Event is the closed set of facts about a project. A shipped event never
@@ -14,34 +17,59 @@ import (
 //sumtype:decl
 type Event interface{ event() }
 
-// Created is a new project, with the desk that it always has.
-type Created struct {
-	Name          string    `json:"name"`
-	DefaultDeskID domain.ID `json:"default_desk_id"`
-}
+type (
+	// Created is a new project, with the desk that it always has.
+	Created struct {
+		Name          string    `json:"name"`
+		DefaultDeskID domain.ID `json:"default_desk_id"`
+	}
+	// TransitionsChanged is which changes of status there are from now on for the
+	// project's clients. Those who have a status keep it, whether it can be reached or not.
+	TransitionsChanged struct {
+		From Transitions `json:"from,omitempty"`
+		To   Transitions `json:"to,omitempty"`
+	}
+)
 
-func (Created) event() {}
+func (Created) event()            {}
+func (TransitionsChanged) event() {}
 
 // Command is the closed set of requests to a project.
 //
 //sumtype:decl
 type Command interface{ command() }
 
-// Create makes a project and its default desk.
-type Create struct {
-	Name string `json:"name" doc:"What people call the project" maxLength:"200"`
-}
+type (
+	// Create makes a project and its default desk.
+	Create struct {
+		Name string `json:"name" doc:"What people call the project" maxLength:"200"`
+	}
+	// SetTransitions says to which statuses the project's clients can change from which.
+	SetTransitions struct {
+		Allowed Transitions `json:"allowed" doc:"To which statuses a client can change from each; from one that is left out to none. Null or empty: from each to each"`
+	}
+)
 
-func (Create) command() {}
+func (Create) command()         {}
+func (SetTransitions) command() {}
 
 // State is what decisions need to know about a project.
-type State struct{ exists bool }
+type State struct {
+	exists      bool
+	transitions Transitions
+}
 
 // Exists says whether there is such a project.
 func (s State) Exists() bool { return s.exists }
 
-// ErrExists refuses to create what is there.
-var ErrExists = domain.Errorf(domain.Conflict, "project.exists", "the project exists already")
+// Allows says whether a client of the project can change from one status to another.
+func (s State) Allows(from, to string) bool { return s.transitions.allow(from, to) }
+
+// Reasons to refuse a command.
+var (
+	ErrExists = domain.Errorf(domain.Conflict, "project.exists", "the project exists already")
+	ErrAbsent = domain.Errorf(domain.NotFound, "project.absent", "there is no such project")
+)
 
 // Aggregate is the project for the command side.
 var Aggregate = domain.Decider[State, Command, Event]{
@@ -65,14 +93,28 @@ func decide(s State, c Command, _ domain.World, m domain.Meta) ([]Event, error) 
 			return nil, err
 		}
 		return []Event{Created{Name: name, DefaultDeskID: uuid.NewSHA1(m.Command, []byte("default-desk"))}}, nil
+	case SetTransitions:
+		if !s.exists {
+			return nil, ErrAbsent
+		}
+		if err := registry.Admits(m.By, m.Aggregate, ErrAbsent); err != nil {
+			return nil, err
+		}
+		to, err := c.Allowed.normal("allowed")
+		if err != nil || reflect.DeepEqual(to, s.transitions) {
+			return nil, err
+		}
+		return []Event{TransitionsChanged{s.transitions, to}}, nil
 	}
 	return nil, nil
 }
 
 func evolve(s State, e Event) State {
-	switch e.(type) {
+	switch e := e.(type) {
 	case Created:
 		s.exists = true
+	case TransitionsChanged:
+		s.transitions = e.To
 	}
 	return s
 }
@@ -86,6 +128,7 @@ func companions(id domain.ID, e Event) []domain.Companion {
 			Ref:    domain.Ref{Category: domain.Desk, ID: e.DefaultDeskID},
 			Events: []any{desk.Created{ProjectID: id, Name: "Default", Default: true}},
 		}}
+	case TransitionsChanged:
 	}
 	return nil
 }
