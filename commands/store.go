@@ -16,9 +16,13 @@ import (
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
+	"annals/domain/field"
+	"annals/domain/imported"
+	"annals/domain/inbox"
 	"annals/domain/note"
 	"annals/domain/project"
 	"annals/domain/role"
+	"annals/domain/tag"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -81,13 +85,17 @@ type entry struct {
 // kinds says how to fold each category. An aggregate that others refer to, or
 // that takes commands, is a line here.
 var kinds = map[string]kind{
-	domain.APIKey:   kindOf(apikey.Aggregate),
-	domain.Client:   kindOf(client.Aggregate),
-	domain.Desk:     kindOf(desk.Aggregate),
-	domain.Employee: kindOf(employee.Aggregate),
-	domain.Note:     kindOf(note.Aggregate),
-	domain.Project:  kindOf(project.Aggregate),
-	domain.Role:     kindOf(role.Aggregate),
+	domain.APIKey:      kindOf(apikey.Aggregate),
+	domain.Client:      kindOf(client.Aggregate),
+	domain.CustomField: kindOf(field.Aggregate),
+	domain.Desk:        kindOf(desk.Aggregate),
+	domain.Employee:    kindOf(employee.Aggregate),
+	domain.Import:      kindOf(imported.Aggregate),
+	domain.Inbox:       kindOf(inbox.Aggregate),
+	domain.Note:        kindOf(note.Aggregate),
+	domain.Project:     kindOf(project.Aggregate),
+	domain.Role:        kindOf(role.Aggregate),
+	domain.Tag:         kindOf(tag.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

@@ -5,9 +5,13 @@ import (
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
+	fields "annals/domain/field"
+	"annals/domain/imported"
+	"annals/domain/inbox"
 	"annals/domain/note"
 	"annals/domain/project"
 	"annals/domain/role"
+	"annals/domain/tag"
 )
 
 // catalogue is every event type, and every version it was ever stored in. The
@@ -31,6 +35,13 @@ var catalogue = map[string][]version{
 	"employee.reactivated":        {now[employee.Reactivated]()},
 	"employee.registered":         {now[employee.Registered]()},
 	"employee.roles_changed":      {now[employee.RolesChanged]()},
+	"field.changed":               {now[fields.Changed]()},
+	"field.defined":               {now[fields.Defined]()},
+	"field.restored":              {now[fields.Restored]()},
+	"field.retired":               {now[fields.Retired]()},
+	"import.finished":             {now[imported.Finished]()},
+	"inbox.preferences_changed":   {now[inbox.PreferencesChanged]()},
+	"inbox.read":                  {now[inbox.Read]()},
 	"key.created":                 {now[KeyCreated]()},
 	"note.added":                  {now[note.Added]()},
 	"note.deleted":                {now[note.Deleted]()},
@@ -38,7 +49,13 @@ var catalogue = map[string][]version{
 	"note.pinned":                 {now[note.Pinned]()},
 	"note.unpinned":               {now[note.Unpinned]()},
 	"project.created":             {now[project.Created]()},
+	"project.transitions_changed": {now[project.TransitionsChanged]()},
 	"role.changed":                {now[role.Changed]()},
 	"role.created":                {now[role.Created]()},
 	"role.deleted":                {now[role.Deleted]()},
+	"tag.changed":                 {now[tag.Changed]()},
+	"tag.defined":                 {now[tag.Defined]()},
+	"tag.merged":                  {now[tag.Merged]()},
+	"tag.restored":                {now[tag.Restored]()},
+	"tag.retired":                 {now[tag.Retired]()},
 }

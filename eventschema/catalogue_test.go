@@ -195,36 +195,65 @@ func TestNothingIsMissing(t *testing.T) {
 // inTheClear are the texts of events about people that are stored as they are,
 // and why. Every other text in such an event is personal.
 var inTheClear = map[string]string{
-	"client.edited from.type":          "person or company",
-	"client.edited to.type":            "person or company",
-	"client.registered type":           "person or company",
-	"client.registered status":         "one of three words",
-	"client.registered tags":           "labels of the house, for groups of clients",
-	"client.retagged added":            "labels of the house, for groups of clients",
-	"client.retagged removed":          "labels of the house, for groups of clients",
-	"client.status_changed from":       "one of three words",
-	"client.status_changed to":         "one of three words",
-	"employee.registered roles":        "names of roles",
-	"project.created name":             "a business unit is no person",
-	"desk.created name":                "a team is no person",
-	"key.created master":               "the name of a key",
-	"key.created wrapped":              "a key under another",
-	"employee.assigned projects":       "ids",
-	"employee.assigned desks":          "ids",
-	"desk.created project_id":          "id",
-	"project.created default_desk_id":  "id",
-	"apikey.created name":              "a program is no person",
-	"apikey.created permissions":       "words of the product",
-	"employee.roles_changed from":      "names and ids of roles",
-	"employee.roles_changed to":        "names and ids of roles",
-	"employee.credential_changed what": "words of the product",
-	"employee.credential_changed how":  "words of the product",
-	"role.created name":                "a role is no person",
-	"role.created permissions":         "words of the product",
-	"role.changed from.name":           "a role is no person",
-	"role.changed from.permissions":    "words of the product",
-	"role.changed to.name":             "a role is no person",
-	"role.changed to.permissions":      "words of the product",
+	"field.changed from.default":            "words of the house: what new clients have",
+	"field.changed from.group":              "words of the house",
+	"field.changed from.help":               "words of the house",
+	"field.changed from.label":              "words of the house",
+	"field.changed from.options":            "words of the house",
+	"field.changed to.default":              "words of the house: what new clients have",
+	"field.changed to.group":                "words of the house",
+	"field.changed to.help":                 "words of the house",
+	"field.changed to.label":                "words of the house",
+	"field.changed to.options":              "words of the house",
+	"field.defined default":                 "words of the house: what new clients have",
+	"field.defined group":                   "words of the house",
+	"field.defined help":                    "words of the house",
+	"field.defined key":                     "words of the house",
+	"field.defined label":                   "words of the house",
+	"field.defined options":                 "words of the house",
+	"field.defined type":                    "words of the product",
+	"project.transitions_changed from":      "words of the product",
+	"project.transitions_changed to":        "words of the product",
+	"tag.changed from.colour":               "a colour",
+	"tag.changed from.description":          "labels of the house, for groups of clients",
+	"tag.changed from.name":                 "labels of the house, for groups of clients",
+	"tag.changed to.colour":                 "a colour",
+	"tag.changed to.description":            "labels of the house, for groups of clients",
+	"tag.changed to.name":                   "labels of the house, for groups of clients",
+	"tag.defined colour":                    "a colour",
+	"tag.defined description":               "labels of the house, for groups of clients",
+	"tag.defined name":                      "labels of the house, for groups of clients",
+	"client.edited from.type":               "person or company",
+	"client.edited to.type":                 "person or company",
+	"client.registered type":                "person or company",
+	"client.registered status":              "one of three words",
+	"client.registered tags":                "labels of the house, for groups of clients",
+	"client.retagged added":                 "labels of the house, for groups of clients",
+	"client.retagged removed":               "labels of the house, for groups of clients",
+	"client.status_changed from":            "one of three words",
+	"client.status_changed to":              "one of three words",
+	"employee.registered roles":             "names of roles",
+	"project.created name":                  "a business unit is no person",
+	"desk.created name":                     "a team is no person",
+	"key.created master":                    "the name of a key",
+	"key.created wrapped":                   "a key under another",
+	"employee.assigned projects":            "ids",
+	"employee.assigned desks":               "ids",
+	"desk.created project_id":               "id",
+	"project.created default_desk_id":       "id",
+	"apikey.created name":                   "a program is no person",
+	"apikey.created permissions":            "words of the product",
+	"inbox.preferences_changed preferences": "words of the product",
+	"employee.roles_changed from":           "names and ids of roles",
+	"employee.roles_changed to":             "names and ids of roles",
+	"employee.credential_changed what":      "words of the product",
+	"employee.credential_changed how":       "words of the product",
+	"role.created name":                     "a role is no person",
+	"role.created permissions":              "words of the product",
+	"role.changed from.name":                "a role is no person",
+	"role.changed from.permissions":         "words of the product",
+	"role.changed to.name":                  "a role is no person",
+	"role.changed to.permissions":           "words of the product",
 }
 
 var personalLooking = regexp.MustCompile(`(?i)name|mail|phone|fax|mobile|address|street|city|zip|postal|country|birth|reason|note|text|comment|website|url|company|title|message|subject|body|contact|iban|account|passport|gender`)
@@ -292,14 +321,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"apikey", "client", "desk", "employee", "key", "note", "project", "role"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"apikey", "client", "desk", "employee", "field", "import", "inbox", "key", "note", "project", "role", "tag"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "project": false, "desk": false, "key": false, "role": false, "apikey": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "apikey": false, "import": false, "inbox": false, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}
