@@ -1,15 +1,19 @@
 package eventschema
 
 import (
+	"annals/domain/action"
 	"annals/domain/apikey"
+	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/desk"
+	"annals/domain/document"
 	"annals/domain/employee"
 	fields "annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
 	"annals/domain/note"
 	"annals/domain/project"
+	"annals/domain/request"
 	"annals/domain/role"
 	"annals/domain/tag"
 )
@@ -18,8 +22,18 @@ import (
 // n-th entry reads version n; the last is today's. A name is its stream's
 // category, a dot, and what happened.
 var catalogue = map[string][]version{
+	"action.added":                {now[action.Added]()},
+	"action.changed":              {now[action.Changed]()},
+	"action.deleted":              {now[action.Deleted]()},
+	"action.done":                 {now[action.Done]()},
+	"action.fell_due":             {now[action.FellDue]()},
+	"action.reminded":             {now[action.Reminded]()},
+	"action.reopened":             {now[action.Reopened]()},
 	"apikey.created":              {now[apikey.Created]()},
 	"apikey.revoked":              {now[apikey.Revoked]()},
+	"call.deleted":                {now[call.Deleted]()},
+	"call.edited":                 {now[call.Edited]()},
+	"call.logged":                 {now[call.Logged]()},
 	"client.deactivated":          {now[client.Deactivated]()},
 	"client.edited":               {now[client.Edited]()},
 	"client.reactivated":          {now[client.Reactivated]()},
@@ -28,6 +42,10 @@ var catalogue = map[string][]version{
 	"client.retagged":             {now[client.Retagged]()},
 	"client.status_changed":       {now[client.StatusChanged]()},
 	"desk.created":                {now[desk.Created]()},
+	"document.added":              {now[document.Added]()},
+	"document.deleted":            {now[document.Deleted]()},
+	"document.renamed":            {now[document.Renamed]()},
+	"document.version_added":      {now[document.VersionAdded]()},
 	"employee.assigned":           {now[employee.Assigned]()},
 	"employee.credential_changed": {now[employee.CredentialChanged]()},
 	"employee.deactivated":        {now[employee.Deactivated]()},
@@ -50,6 +68,9 @@ var catalogue = map[string][]version{
 	"note.unpinned":               {now[note.Unpinned]()},
 	"project.created":             {now[project.Created]()},
 	"project.transitions_changed": {now[project.TransitionsChanged]()},
+	"request.assigned":            {now[request.Assigned]()},
+	"request.opened":              {now[request.Opened]()},
+	"request.status_changed":      {now[request.StatusChanged]()},
 	"role.changed":                {now[role.Changed]()},
 	"role.created":                {now[role.Created]()},
 	"role.deleted":                {now[role.Deleted]()},

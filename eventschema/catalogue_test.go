@@ -223,6 +223,17 @@ var inTheClear = map[string]string{
 	"tag.defined colour":                    "a colour",
 	"tag.defined description":               "labels of the house, for groups of clients",
 	"tag.defined name":                      "labels of the house, for groups of clients",
+	"action.added type":                     "one of five words",
+	"action.changed from.type":              "one of five words",
+	"action.changed to.type":                "one of five words",
+	"call.edited from.direction":            "one of two words",
+	"call.edited from.outcome":              "one of six words",
+	"call.edited to.direction":              "one of two words",
+	"call.edited to.outcome":                "one of six words",
+	"call.logged direction":                 "one of two words",
+	"call.logged outcome":                   "one of six words",
+	"request.status_changed from":           "one of four words",
+	"request.status_changed to":             "one of four words",
 	"client.edited from.type":               "person or company",
 	"client.edited to.type":                 "person or company",
 	"client.registered type":                "person or company",
@@ -321,14 +332,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"apikey", "client", "desk", "employee", "field", "import", "inbox", "key", "note", "project", "role", "tag"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "employee", "field", "import", "inbox", "key", "note", "project", "request", "role", "tag"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "apikey": false, "import": false, "inbox": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "action": true, "request": true, "call": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "apikey": false, "import": false, "inbox": false, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

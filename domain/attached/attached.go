@@ -14,6 +14,7 @@ import (
 type To[C any] struct {
 	Client  domain.ID
 	Command C
+	People  People
 }
 
 // State is a state of something attached.
@@ -37,6 +38,7 @@ type Context struct {
 	World    domain.World
 	ClientID domain.ID
 	Client   client.State // as it is now; it exists, and may be deactivated
+	People   People
 }
 
 // A Kind is an aggregate that belongs to a client, as pure functions: see
@@ -74,7 +76,7 @@ func Aggregate[S State, C Command, E any](k Kind[S, C, E]) domain.Decider[S, To[
 			case err != nil:
 				return nil, err
 			}
-			return k.Decide(s, c.Command, Context{Meta: m, World: w, ClientID: c.Client, Client: of})
+			return k.Decide(s, c.Command, Context{Meta: m, World: w, ClientID: c.Client, Client: of, People: c.People})
 		},
 		Evolve: k.Evolve,
 	}

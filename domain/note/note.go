@@ -16,14 +16,16 @@ type Event interface{ event() }
 type (
 	// Added is a new note.
 	Added struct {
-		ClientID domain.ID `json:"client_id"`
-		Text     string    `json:"text" personal:"yes"`
-		Pinned   bool      `json:"pinned,omitempty"`
+		ClientID domain.ID   `json:"client_id"`
+		Text     string      `json:"text" personal:"yes"`
+		Pinned   bool        `json:"pinned,omitempty"`
+		Mentions []domain.ID `json:"mentions,omitempty"` // the colleagues whom it mentions
 	}
 	// Edited replaces the text.
 	Edited struct {
-		From string `json:"from" personal:"yes"`
-		To   string `json:"to" personal:"yes"`
+		From     string      `json:"from" personal:"yes"`
+		To       string      `json:"to" personal:"yes"`
+		Mentions []domain.ID `json:"mentions,omitempty"` // those whom it mentions and did not before
 	}
 	// Pinned has the note stand before all others.
 	Pinned struct{}
@@ -50,12 +52,12 @@ type Command interface {
 type (
 	// Add writes a note.
 	Add struct {
-		Text   string `json:"text" doc:"Markdown" maxLength:"20000"`
+		Text   string `json:"text" doc:"Markdown. Colleagues who see the client are mentioned as @ and the part of their e-mail address before the @, or by a link to employee: and their id" example:"Wants a **call** in May, @mira" maxLength:"20000"`
 		Pinned bool   `json:"pinned,omitempty" doc:"Whether it stands before all others"`
 	}
 	// Edit changes a note; what is left out stays.
 	Edit struct {
-		Text   domain.Field[string] `json:"text,omitzero" doc:"Markdown" maxLength:"20000"`
+		Text   domain.Field[string] `json:"text,omitzero" doc:"Markdown; who is mentioned and was not before is told" maxLength:"20000"`
 		Pinned domain.Field[bool]   `json:"pinned,omitzero"`
 	}
 	// Delete takes a note out of the feed.
@@ -65,6 +67,12 @@ type (
 func (Add) command()    {}
 func (Edit) command()   {}
 func (Delete) command() {}
+
+// Markdown implements [attached.Mentioning].
+func (c Add) Markdown() string { return c.Text }
+
+// Markdown implements [attached.Mentioning].
+func (c Edit) Markdown() string { return c.Text.Value }
 
 // Needs implements [attached.Command].
 func (Add) Needs() domain.Permission { return domain.ActivitiesWrite }
@@ -90,6 +98,7 @@ type State struct {
 	Text    string
 	Pinned  bool
 	Deleted bool
+	told    []domain.ID // who has been mentioned, ever
 }
 
 // Exists says whether there is such a note, deleted ones included.
@@ -111,9 +120,13 @@ func decide(s State, c Command, in attached.Context) ([]Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []Event{Added{ClientID: in.ClientID, Text: text, Pinned: c.Pinned}}, nil
+		mentions, err := in.Mentioned("text", "", nil)
+		if err != nil {
+			return nil, err
+		}
+		return []Event{Added{ClientID: in.ClientID, Text: text, Pinned: c.Pinned, Mentions: mentions}}, nil
 	case Edit:
-		return c.decide(s)
+		return c.decide(s, in)
 	case Delete:
 		if s.Deleted {
 			return nil, nil
@@ -123,7 +136,7 @@ func decide(s State, c Command, in attached.Context) ([]Event, error) {
 	return nil, nil
 }
 
-func (c Edit) decide(s State) (events []Event, err error) {
+func (c Edit) decide(s State, in attached.Context) (events []Event, err error) {
 	if s.Deleted {
 		return nil, attached.Absent(domain.Note)
 	}
@@ -133,7 +146,11 @@ func (c Edit) decide(s State) (events []Event, err error) {
 			return nil, err
 		}
 		if text != s.Text {
-			events = append(events, Edited{From: s.Text, To: text})
+			mentions, err := in.Mentioned("text", s.Text, s.told)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, Edited{From: s.Text, To: text, Mentions: mentions})
 		}
 	}
 	switch {
@@ -154,9 +171,9 @@ func normal(text string) (string, error) {
 func evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Added:
-		s = State{client: e.ClientID, Text: e.Text, Pinned: e.Pinned}
+		s = State{client: e.ClientID, Text: e.Text, Pinned: e.Pinned, told: e.Mentions}
 	case Edited:
-		s.Text = e.To
+		s.Text, s.told = e.To, attached.Told(s.told, e.Mentions)
 	case Pinned:
 		s.Pinned = true
 	case Unpinned:
