@@ -15,6 +15,7 @@ import (
 	"annals/domain/apikey"
 	"annals/domain/client"
 	"annals/domain/desk"
+	"annals/domain/document"
 	"annals/domain/employee"
 	"annals/domain/field"
 	"annals/domain/imported"
@@ -89,6 +90,7 @@ var kinds = map[string]kind{
 	domain.Client:      kindOf(client.Aggregate),
 	domain.CustomField: kindOf(field.Aggregate),
 	domain.Desk:        kindOf(desk.Aggregate),
+	domain.Document:    kindOf(document.Aggregate),
 	domain.Employee:    kindOf(employee.Aggregate),
 	domain.Import:      kindOf(imported.Aggregate),
 	domain.Inbox:       kindOf(inbox.Aggregate),

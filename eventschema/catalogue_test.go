@@ -332,7 +332,7 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "employee", "field", "import", "inbox", "key", "note", "project", "request", "role", "tag"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "field", "import", "inbox", "key", "note", "project", "request", "role", "tag"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
