@@ -27,7 +27,10 @@ func (a *API) Routes(api *httpapi.API) {
 	bareWithin(a, api, route{"DELETE", "/api/v1/clients/{id}/notes/{item}", domain.ActivitiesWrite, "Delete a note; the history keeps it"}, note.Aggregate, note.Command(note.Delete{}))
 
 	create[project.Create](a, api, route{"POST", "/api/v1/projects", domain.OrganisationManage, "Create a project, with its default desk"}, project.Aggregate)
+	change[project.SetTransitions](a, api, route{"PUT", "/api/v1/projects/{id}/transitions", domain.OrganisationManage, "Set from which status to which the clients of a project can change"}, project.Aggregate)
 	create[desk.Create](a, api, route{"POST", "/api/v1/desks", domain.OrganisationManage, "Create a desk in a project"}, desk.Aggregate)
+	a.fields(api)
+	a.tags(api)
 
 	create[role.Create](a, api, route{"POST", "/api/v1/roles", domain.RolesManage, "Create a role"}, role.Aggregate)
 	a.roles(api)
@@ -37,4 +40,5 @@ func (a *API) Routes(api *httpapi.API) {
 	a.passwords(api)
 	a.secondFactor(api)
 	a.signOn(api)
+	a.notifications(api)
 }

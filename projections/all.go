@@ -8,7 +8,9 @@ var All = []*Projector{
 	activities,
 	clients,
 	history,
+	notifications,
 	organisation,
+	settings,
 }
 
 // find returns the projector of that name.

@@ -11,9 +11,10 @@ import (
 // subjects name what an event changes, where its own fields do not: those of an
 // event with From and To that are no structs, or with Added and Removed.
 var subjects = map[string]string{
-	"client.retagged":       "tags",
-	"client.status_changed": "status",
-	"note.edited":           "text",
+	"client.retagged":             "tags",
+	"client.status_changed":       "status",
+	"project.transitions_changed": "transitions",
+	"note.edited":                 "text",
 }
 
 // changes is what an event changed, told by its fields alone: From and To are

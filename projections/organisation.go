@@ -27,7 +27,7 @@ var organisation = &Projector{
 	Apply:   applyOrganisation,
 	Inserts: []*Insert{insertProject, insertDesk, insertEmployee, insertName, insertRole, insertKey},
 	Updates: []*Update{
-		touchEmployee, editEmployee, setRoles, deactivateEmployee, eraseEmployee, rename, eraseName, changeRole, deleteRole, revokeKey,
+		touchProject, touchEmployee, editEmployee, setRoles, deactivateEmployee, eraseEmployee, rename, eraseName, changeRole, deleteRole, revokeKey,
 	},
 }
 
@@ -39,6 +39,7 @@ var (
 	insertRole     = NewInsert("roles", "id", "ref", "name", "permissions", "created_at", "updated_at", "revision")
 	insertKey      = NewInsert("api_keys", "id", "name", "owner_id", "permissions", "projects", "desks", "expires_at", "created_at", "revision")
 
+	touchProject       = NewUpdate("projects", "id", `revision = $2`)
 	touchEmployee      = NewUpdate("employees", "id", `updated_at = $2, revision = $3`)
 	editEmployee       = NewUpdate("employees", "id", `updated_at = $2, revision = $3, name = $4, email = $5`)
 	setRoles           = NewUpdate("employees", "id", `updated_at = $2, revision = $3, roles = $4`)
@@ -56,6 +57,8 @@ func applyOrganisation(b *pgx.Batch, r *eventlog.Record) {
 	switch e := r.Event.(type) {
 	case project.Created:
 		insertProject.Queue(b, id, e.Name, orNull(e.DefaultDeskID), at, r.Revision)
+	case project.TransitionsChanged:
+		touchProject.Queue(b, id, r.Revision)
 	case desk.Created:
 		insertDesk.Queue(b, id, orNull(e.ProjectID), e.Name, e.Default, at, r.Revision)
 	case apikey.Created:

@@ -122,7 +122,7 @@ func (r clientRow) item() clientItem {
 var clientSource = source{
 	columns: `c.id, c.type, c.name, c.first_name, c.middle_name, c.last_name, c.company, c.email, c.phone, c.website,
 		c.street, c.city, c.region, c.postal_code, c.country, c.status, c.project_id, p.name as project_name,
-		c.desk_id, d.name as desk_name, c.manager_id, m.name as manager_name, c.tags, c.deactivated_at, c.deactivation_reason,
+		c.desk_id, d.name as desk_name, c.manager_id, m.name as manager_name, ` + tagLabels("c") + ` as tags, c.deactivated_at, c.deactivation_reason,
 		c.erased, c.created_at, c.updated_at, c.revision`,
 	from: `annals_read.clients c
 		left join annals_read.projects p on p.id = c.project_id
@@ -177,6 +177,9 @@ func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*list[clientItem
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
+	if err := a.tagged(ctx, q, in.Tag, in.After); err != nil {
+		return nil, err
+	}
 	q.narrow(access.Authority(ctx), in)
 	return fetch(ctx, a, clientSource, q, in.Page, clientRow.item)
 }
@@ -200,15 +203,6 @@ func filter(q *query, r *ClientsRequest) error {
 	}
 	if len(r.Status) > 0 {
 		q.and("c.status = any(" + q.bind(r.Status) + ")")
-	}
-	var tags []string
-	for _, t := range r.Tag {
-		t = domain.Text(t)
-		f.Add(domain.CheckText("tag", t, 50))
-		tags = append(tags, t)
-	}
-	if len(tags) > 0 {
-		q.and("c.tags && " + q.bind(tags) + "::text[]")
 	}
 	switch r.Active {
 	case "true":

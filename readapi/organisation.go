@@ -11,18 +11,19 @@ import (
 
 type projectItem struct {
 	keyset        `json:"-"`
-	ID            uuid.UUID `json:"id" format:"uuid"`
-	Name          string    `json:"name"`
-	DefaultDeskID uuid.UUID `json:"default_desk_id" format:"uuid"`
-	CreatedAt     time.Time `json:"created_at"`
-	Revision      int64     `json:"revision"`
+	ID            uuid.UUID           `json:"id" format:"uuid"`
+	Name          string              `json:"name"`
+	DefaultDeskID uuid.UUID           `json:"default_desk_id" format:"uuid"`
+	Transitions   map[string][]string `json:"transitions" doc:"To which statuses a client can change from each"`
+	CreatedAt     time.Time           `json:"created_at"`
+	Revision      int64               `json:"revision"`
 }
 
 func (p projectItem) at() int64 { return p.Revision }
 
 var projectSource = source{
-	columns: "p.id, p.name, p.default_desk_id, p.created_at, p.revision",
-	from:    "annals_read.projects p",
+	columns: "p.id, p.name, p.default_desk_id, coalesce(s.allowed, '{"lead": ["active", "inactive"], "active": ["lead", "inactive"], "inactive": ["lead", "active"]}') as transitions, p.created_at, p.revision",
+	from:    "annals_read.projects p left join annals_read.status_transitions s on s.project_id = p.id",
 	id:      "p.id",
 	natural: "name",
 	sorts:   map[string]column{"name": textColumn("p.name"), "created_at": {"p.created_at", "timestamptz"}},

@@ -46,7 +46,7 @@ type (
 	}
 	// SetTransitions says to which statuses the project's clients can change from which.
 	SetTransitions struct {
-		Allowed Transitions `json:"allowed" doc:"To which statuses a client can change from each; from one that is left out to none. Null or empty: from each to each"`
+		Allowed Transitions `json:"allowed,omitempty" nullable:"true" doc:"To which statuses a client can change from each; from one that is left out to none. Null or empty: from each to each" example:"{\"lead\":[\"active\",\"inactive\"],\"active\":[\"inactive\"],\"inactive\":[\"active\"]}"`
 	}
 )
 
