@@ -16,7 +16,7 @@ type Kind string
 
 // The kinds.
 const (
-	Assigned       Kind = "assigned"        // a client or an action became theirs
+	Assigned       Kind = "assigned"        // a client, an action or a request became theirs
 	Mentioned      Kind = "mentioned"       // somebody named them
 	Due            Kind = "due"             // the reminder of an action of theirs
 	Overdue        Kind = "overdue"         // an action of theirs that was not done in time

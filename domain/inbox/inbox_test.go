@@ -8,10 +8,14 @@ import (
 	"github.com/google/uuid"
 
 	"annals/domain"
+	"annals/domain/action"
+	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/domaintest"
 	"annals/domain/imported"
 	. "annals/domain/inbox"
+	"annals/domain/note"
+	"annals/domain/request"
 )
 
 var (
@@ -83,6 +87,19 @@ func TestNotices(t *testing.T) {
 		"another client":        {client.Reassigned{From: managed(bob), To: managed(ann)}, bob, []Notice{{ann, Assigned}}},
 		"a client that moves":   {client.Reassigned{From: managed(ann), To: client.Assignment{ProjectID: two, ManagerID: ann}}, bob, nil},
 		"a client taken away":   {client.Reassigned{From: managed(ann), To: managed(domain.ID{})}, bob, nil},
+		"an action":             {action.Added{Details: action.Details{AssigneeID: ann}, Mentions: []domain.ID{ann, third, bob}}, bob, []Notice{{ann, Assigned}, {third, Mentioned}}},
+		"an action handed over": {action.Changed{From: action.Details{AssigneeID: third}, To: action.Details{AssigneeID: ann}}, bob, []Notice{{ann, Assigned}}},
+		"a reminder":            {action.Reminded{AssigneeID: ann}, domain.System, []Notice{{ann, Due}}},
+		"what is late":          {action.FellDue{AssigneeID: ann}, domain.System, []Notice{{ann, Overdue}}},
+		"what nobody does":      {action.FellDue{}, domain.System, nil},
+		"a request":             {request.Opened{AssigneeID: ann, ManagerID: third}, bob, []Notice{{ann, Request}, {third, Request}}},
+		"a request to one":      {request.Opened{AssigneeID: ann, ManagerID: ann}, bob, []Notice{{ann, Request}}},
+		"a request handed over": {request.Assigned{From: bob, To: ann}, bob, []Notice{{ann, Assigned}}},
+		"an answer":             {request.StatusChanged{Mentions: []domain.ID{ann}}, bob, []Notice{{ann, Mentioned}}},
+		"a note":                {note.Added{Mentions: []domain.ID{ann, bob}}, bob, []Notice{{ann, Mentioned}}},
+		"a note, edited":        {note.Edited{Mentions: []domain.ID{ann}}, bob, []Notice{{ann, Mentioned}}},
+		"a call":                {call.Logged{Mentions: []domain.ID{ann}}, bob, []Notice{{ann, Mentioned}}},
+		"a call, edited":        {call.Edited{Mentions: []domain.ID{ann}}, bob, []Notice{{ann, Mentioned}}},
 		"one's own import":      {imported.Finished{EmployeeID: ann}, ann, []Notice{{ann, ImportFinished}}},
 		"one's own, by a key":   {imported.Finished{EmployeeID: ann}, two, []Notice{{ann, ImportFinished}}},
 		"what concerns nobody":  {client.Reactivated{}, bob, nil},

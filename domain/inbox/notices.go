@@ -4,8 +4,12 @@ import (
 	"github.com/google/uuid"
 
 	"annals/domain"
+	"annals/domain/action"
+	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/imported"
+	"annals/domain/note"
+	"annals/domain/request"
 )
 
 // Notice is that an employee is told of an event.
@@ -26,6 +30,30 @@ func Notices(event any, actor domain.ID) []Notice {
 		if e.To.ManagerID != e.From.ManagerID {
 			n.tell(Assigned, e.To.ManagerID)
 		}
+	case action.Added:
+		n.tell(Assigned, e.AssigneeID)
+		n.tell(Mentioned, e.Mentions...)
+	case action.Changed:
+		n.tell(Assigned, e.To.AssigneeID)
+		n.tell(Mentioned, e.Mentions...)
+	case action.Reminded:
+		n.tell(Due, e.AssigneeID)
+	case action.FellDue:
+		n.tell(Overdue, e.AssigneeID)
+	case request.Opened:
+		n.tell(Request, e.AssigneeID, e.ManagerID)
+	case request.Assigned:
+		n.tell(Assigned, e.To)
+	case request.StatusChanged:
+		n.tell(Mentioned, e.Mentions...)
+	case note.Added:
+		n.tell(Mentioned, e.Mentions...)
+	case note.Edited:
+		n.tell(Mentioned, e.Mentions...)
+	case call.Logged:
+		n.tell(Mentioned, e.Mentions...)
+	case call.Edited:
+		n.tell(Mentioned, e.Mentions...)
 	case imported.Finished:
 		return notices{{e.EmployeeID, ImportFinished}}
 	}
