@@ -60,6 +60,10 @@ type Decider[S, C, E any] struct {
 	Depends func(E) []Ref
 	// Correct is the command of the system that makes up for that.
 	Correct func(S, World) (C, bool)
+	// Collisions names the fields that a command would change and that events since have
+	// changed: for somebody who wanted to change what they saw, and nothing else. Nil means
+	// that it is not told.
+	Collisions func(c C, since []E) []string
 }
 
 // SubjectAfter is the client that an aggregate belongs to once the events have happened,

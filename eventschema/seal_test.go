@@ -30,7 +30,7 @@ func personalValues(v reflect.Value) (values []string) {
 	for f, value := range v.Fields() {
 		switch {
 		case f.Tag.Get("personal") == "yes":
-			values = append(values, value.String())
+			values = append(values, strings.Join(textsIn(value), separator))
 		case value.Kind() == reflect.Struct && !implementsJSON(value.Type()):
 			values = append(values, personalValues(value)...)
 		}
@@ -38,9 +38,46 @@ func personalValues(v reflect.Value) (values []string) {
 	return values
 }
 
+const separator = "\x00"
+
+// textsIn are all texts in a personal field: one, or those of a list or map.
+func textsIn(v reflect.Value) (texts []string) {
+	switch v.Kind() {
+	case reflect.String:
+		if v.Len() > 0 {
+			texts = append(texts, v.String())
+		}
+	case reflect.Interface, reflect.Pointer:
+		if !v.IsNil() {
+			return textsIn(v.Elem())
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			texts = append(texts, textsIn(v.Index(i))...)
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			texts = append(append(texts, textsIn(key)...), textsIn(value)...)
+		}
+	case reflect.Struct:
+		if implementsJSON(v.Type()) {
+			return nil
+		}
+		for _, value := range v.Fields() {
+			texts = append(texts, textsIn(value)...)
+		}
+	default:
+	}
+	return texts
+}
+
 // checkSealed looks for e's personal values in bytes that may not hold them.
 func checkSealed(stored []byte, e any) error {
+	var values []string
 	for _, value := range personalValues(reflect.ValueOf(e)) {
+		values = append(values, strings.Split(value, separator)...)
+	}
+	for _, value := range values {
 		if len(value) < 3 { // found in anything
 			continue
 		}
@@ -89,11 +126,43 @@ func fillPersonal(t *rapid.T, v reflect.Value, value *rapid.Generator[string]) {
 		switch {
 		case f.Tag.Get("personal") == "yes":
 			if rapid.IntRange(0, 4).Draw(t, f.Name+" given") > 0 {
-				to.SetString(value.Draw(t, f.Name))
+				fillWhole(to, value.Draw(t, f.Name))
 			}
 		case to.Kind() == reflect.Struct && !implementsJSON(to.Type()):
 			fillPersonal(t, to, value)
 		}
+	}
+}
+
+// fillWhole puts a text into a field, into each place that holds one where it is a list
+// or map.
+func fillWhole(to reflect.Value, text string) {
+	switch to.Kind() {
+	case reflect.String:
+		to.SetString(text)
+	case reflect.Interface:
+		to.Set(reflect.ValueOf(text))
+	case reflect.Bool:
+		to.SetBool(true)
+	case reflect.Slice:
+		one := reflect.New(to.Type().Elem()).Elem()
+		fillWhole(one, text)
+		to.Set(reflect.Append(to, one))
+	case reflect.Map:
+		key, one := reflect.New(to.Type().Key()).Elem(), reflect.New(to.Type().Elem()).Elem()
+		fillWhole(key, text)
+		fillWhole(one, text)
+		to.Set(reflect.MakeMap(to.Type()))
+		to.SetMapIndex(key, one)
+	case reflect.Struct:
+		if implementsJSON(to.Type()) {
+			return
+		}
+		for _, in := range to.Fields() {
+			fillWhole(in, text)
+		}
+	default:
+		panic(to.Type())
 	}
 }
 

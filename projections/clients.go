@@ -25,7 +25,7 @@ var (
 var clients = &Projector{
 	Name: "clients", Version: 2, Tables: clientsTables, Indexes: clientsIndexes,
 	Apply: applyClients, Inserts: []*Insert{insertClient},
-	Updates: []*Update{editClient, assignClient, retagClient, changeClientStatus, deactivateClient, eraseClient},
+	Updates: []*Update{editClient, assignClient, retagClient, changeClientStatus, deactivateClient, touchClient, eraseClient},
 }
 
 var insertClient = NewInsert("clients",
@@ -49,6 +49,7 @@ var (
 		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")`)
 	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
 	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
+	touchClient        = NewUpdate("clients", "id", `revision = $2, updated_at = $3`)
 	eraseClient        = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', company = '', email = '',
 		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '',
 		last_key = '', company_key = '', email_key = '', phone_key = '', deactivation_reason = ''`).Maybe()
@@ -89,6 +90,8 @@ func applyClients(b *pgx.Batch, r *eventlog.Record) {
 		change(deactivateClient, r.Meta.At, e.Reason)
 	case client.Reactivated:
 		change(deactivateClient, nil, "")
+	case client.PortalAccessGranted, client.PortalAccessRevoked, client.PortalOverrideCleared, client.PortalSignedIn:
+		change(touchClient)
 	}
 }
 

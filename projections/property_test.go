@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -190,7 +191,7 @@ func (r *random) check(id uuid.UUID) {
 		return out
 	}
 	assignment := client.Assignment{ProjectID: at(a[0]), DeskID: at(a[1]), ManagerID: at(a[2])}
-	if got != d || assignment != s.Assignment || status != s.Status || !slices.Equal(tags, s.Tags) || deactivated != s.Deactivated || erased != r.erased[id] ||
+	if !reflect.DeepEqual(got, d) || assignment != s.Assignment || status != s.Status || !slices.Equal(tags, s.Tags) || deactivated != s.Deactivated || erased != r.erased[id] ||
 		revision != r.w.at[eventlog.Stream(domain.Client, id)] {
 		t.Errorf("client %s is\n%+v %+v %s %q %v %v %d, and should be\n%+v", id, got, assignment, status, tags, deactivated, erased, revision, s)
 	}

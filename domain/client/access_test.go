@@ -52,7 +52,7 @@ func TestWho(t *testing.T) {
 		{"assign", Assign{ManagerID: set(nobody)}},
 		{"hand over", HandOver{bob, nobody}},
 		{"retag", Retag{Add: []string{"new"}}},
-		{"status", ChangeStatus{Active}},
+		{"status", ChangeStatus{Status: Active}},
 		{"deactivate", Deactivate{"x"}},
 		{"reactivate", Reactivate{}},
 	}

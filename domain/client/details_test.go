@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,13 +23,37 @@ var someDetails = rapid.Custom(func(t *rapid.T) Details {
 	for _, text := range texts {
 		*text.at(&d) = someText(text.name).Draw(t, text.name)
 	}
+	if rapid.Bool().Draw(t, "more than texts") {
+		kind := rapid.SampledFrom([]string{"", "home", " Work", "bogus"})
+		d.OtherEmails = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Email {
+			return Email{someText("email").Draw(t, "email"), kind.Draw(t, "kind")}
+		}), 0, 3).Draw(t, "emails")
+		d.OtherPhones = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Phone {
+			return Phone{someText("phone").Draw(t, "number"), kind.Draw(t, "kind"), someText("phone_country").Draw(t, "country"), someText("phone_e164").Draw(t, "e164")}
+		}), 0, 3).Draw(t, "phones")
+		d.ExternalIDs = rapid.MapOfN(someText("key"), someText("id"), 0, 3).Draw(t, "ids")
+		d.Meta = rapid.MapOfN(someText("key"), someText("value"), 0, 3).Draw(t, "meta")
+		d.Consents = rapid.MapOfN(rapid.SampledFrom([]Channel{ByEmail, BySMS, ByChat, "fax"}), rapid.Custom(func(t *rapid.T) Consent {
+			return Consent{rapid.Bool().Draw(t, "granted"), rapid.SampledFrom([]time.Time{{}, today, today.Add(-time.Hour), today.Add(time.Hour)}).Draw(t, "at"), someText("source").Draw(t, "source")}
+		}), 0, 2).Draw(t, "consents")
+	}
 	return d
 })
+
+// someValues draws values of custom fields, as JSON has them.
+var someValues = rapid.MapOfN(rapid.SampledFrom([]string{"colour", "size", "a.b"}), rapid.SampledFrom([]any{"red", 5.0, true, []any{"a", "b"}}), 0, 3)
+
+// today is when it is in these tests.
+var today = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
 
 // someText draws what people type into a field: often nothing, often what fits.
 func someText(name string) *rapid.Generator[string] {
 	fits := map[string][]string{
-		"email": {"kim@example.com", " a@b "}, "phone": {"555-0123", "+49 (30) 1 23\u00a045"}, "website": {"example.com", "https://example.com/a?b"},
+		"email": {"kim@example.com", " a@b "}, "phone": {"555-0123", "+49 (30) 1 23\u00a045", "030 901820", "+49 30 901820"}, "website": {"example.com", "https://example.com/a?b"},
+		"gender": {"Female", "agender"}, "date_of_birth": {"1984-02-29", "2026-03-15", "1849-12-31", "2026-04-01", "1.2.1990"}, "language": {"de", "pt_br", "zh-Hant-TW"},
+		"time_zone": {"Europe/Berlin", "UTC", "Local", "../etc/passwd"}, "email_kind": {"Work", "home"}, "phone_kind": {"MOBILE", "fax"}, "phone_country": {"de", "DE", "UK", "FR"},
+		"phone_e164": {"+4930901820"}, "address.country": someCountries, "address.country_code": someCodes, "work_address.country": someCountries, "work_address.country_code": someCodes,
+		"billing.vat_id": {"de 123.456.789", "FR1", "GB999"}, "billing.iban": {"de89 3704 0044 0532 0130 00"}, "billing.currency": {"eur", "XXX"}, "billing.payment_terms": {"030", "366", "-1"},
 	}[name]
 	return rapid.OneOf(
 		rapid.Just(""),
@@ -37,8 +62,20 @@ func someText(name string) *rapid.Generator[string] {
 	)
 }
 
+var someCountries, someCodes = []string{"Germany", "Deutschland", "UK", "Atlantis"}, []string{"de", "GB", "XX"}
+
 // stored draws details as they stand in the log.
 var stored = rapid.Custom(func(t *rapid.T) Details {
+	d := storedButCustom.Draw(t, "details")
+	if rapid.Bool().Draw(t, "custom") {
+		if d.Custom = someValues.Draw(t, "custom"); len(d.Custom) == 0 {
+			d.Custom = nil
+		}
+	}
+	return d
+})
+
+var storedButCustom = rapid.Custom(func(t *rapid.T) Details {
 	for {
 		d := someDetails.Draw(t, "details")
 		if d.LastName == "" {
@@ -47,23 +84,25 @@ var stored = rapid.Custom(func(t *rapid.T) Details {
 		if d.Company == "" {
 			d.Company = "Acme"
 		}
-		if d, err := d.normal(Details{}); err == nil {
+		if d, err := d.normal(Details{}, nil, today); err == nil {
 			return d
 		}
+		d.OtherEmails, d.OtherPhones, d.ExternalIDs, d.Consents, d.Meta = nil, nil, nil, nil, nil
+		d.Address.CountryCode, d.WorkAddress.CountryCode, d.BillingAddress.CountryCode, d.PhoneCountry = "", "", "", ""
 		for _, text := range texts { // keep what fits, drop the rest
 			one := Details{Type: Company, Company: "Acme"}
 			*text.at(&one) = *text.at(&d)
 			if one.Company == "" {
 				one.Company = "Acme"
 			}
-			if one, err := one.normal(Details{}); err != nil {
+			if one, err := one.normal(Details{}, nil, today); err != nil {
 				*text.at(&d) = ""
 			} else {
 				*text.at(&d) = *text.at(&one)
 			}
 		}
 		d.Type, d.LastName = Person, "Lee"
-		if d, err := d.normal(Details{}); err == nil {
+		if d, err := d.normal(Details{}, nil, today); err == nil {
 			return d
 		}
 	}
@@ -76,11 +115,16 @@ func TestTextsAreComplete(t *testing.T) {
 	walk = func(prefix string, typ reflect.Type) {
 		for f := range typ.Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if f.Type.Kind() == reflect.Struct {
+			switch f.Type.Kind() {
+			case reflect.Struct:
 				walk(prefix+name+".", f.Type)
 				continue
+			case reflect.Slice, reflect.Map:
+				continue
 			}
-			names = append(names, prefix+name)
+			if !derived[name] {
+				names = append(names, prefix+name)
+			}
 			var d Details
 			if one, _ := d.at(prefix + name); one == nil {
 				t.Errorf("%s has no line in texts", prefix+name)
@@ -135,14 +179,14 @@ func TestName(t *testing.T) {
 // it is and is taken again, alone or on top of itself.
 func TestNormalIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		once, err := someDetails.Draw(t, "details").normal(Details{})
+		once, err := rapid.OneOf(someDetails, stored).Draw(t, "details").normal(Details{}, nil, today)
 		if err != nil {
 			return
 		}
-		if twice, err := once.normal(Details{}); err != nil || twice != once {
+		if twice, err := once.normal(Details{}, nil, today); err != nil || !twice.same(once) {
 			t.Fatalf("%+v\n%+v, %v", once, twice, err)
 		}
-		if twice, err := once.normal(once); err != nil || twice != once {
+		if twice, err := once.normal(once, given{}, today); err != nil || !twice.same(once) {
 			t.Fatalf("%+v\n%+v, %v", once, twice, err)
 		}
 		for _, text := range texts {
@@ -158,16 +202,16 @@ func TestEditedLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		from, to := stored.Draw(t, "from"), stored.Draw(t, "to")
 		was, is := diff(from, to)
-		if got := from.apply(Edited{was, is}); got != to {
+		if got := from.apply(Edited{was, is}); !got.same(to) || !reflect.DeepEqual(got, to) {
 			t.Fatalf("forward:\n%+v\n%+v", got, to)
 		}
-		if got := to.apply(Edited{is, was}); got != from {
+		if got := to.apply(Edited{is, was}); !got.same(from) {
 			t.Fatalf("back:\n%+v\n%+v", got, from)
 		}
-		if was == is && from != to {
+		if was.empty() && is.empty() && !reflect.DeepEqual(from, to) {
 			t.Fatal("the change is lost")
 		}
-		if again, same := diff(was, is); again != was || same != is {
+		if again, same := diff(was, is); !again.same(was) || !same.same(is) {
 			t.Fatal("a difference has itself as difference")
 		}
 		for _, text := range texts {
@@ -217,14 +261,14 @@ var patches = rapid.Custom(func(t *rapid.T) map[string]any {
 func TestMergePatchLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, p := stored.Draw(t, "details"), patches.Draw(t, "patch")
-		if got, err := d.merge(nil); err != nil || got != d {
+		if got, _, err := d.merge(nil); err != nil || !got.same(d) {
 			t.Fatalf("an empty patch changes something: %+v, %v", got, err)
 		}
-		once, err := d.merge(p)
+		once, _, err := d.merge(p)
 		if err != nil {
 			return
 		}
-		if twice, err := once.merge(p); err != nil || twice != once {
+		if twice, _, err := once.merge(p); err != nil || !twice.same(once) {
 			t.Fatalf("twice is not once: %+v, %+v, %v", once, twice, err)
 		}
 		var want Details
@@ -235,7 +279,7 @@ func TestMergePatchLaws(t *testing.T) {
 		if err := json.Unmarshal(b, &want); err != nil {
 			t.Fatalf("taken, and not what RFC 7396 makes of it: %s: %v", b, err)
 		}
-		if once != want {
+		if !once.same(want) {
 			t.Fatalf("merged\n%+v, by RFC 7396\n%+v", once, want)
 		}
 	})
@@ -244,23 +288,63 @@ func TestMergePatchLaws(t *testing.T) {
 // TestMergeReaches: any details can be reached from any others by one patch.
 func TestMergeReaches(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		from, to := stored.Draw(t, "from"), stored.Draw(t, "to")
-		patch := map[string]any{"type": string(to.Type), "address": map[string]any{}}
-		for _, text := range texts {
-			var value any
-			if s := *text.at(&to); s != "" {
-				value = s
-			}
-			if in, ok := strings.CutPrefix(text.name, "address."); ok {
-				patch["address"].(map[string]any)[in] = value
-			} else {
-				patch[text.name] = value
-			}
+		from, to := storedButCustom.Draw(t, "from"), storedButCustom.Draw(t, "to")
+		got, g, err := from.merge(patchTo(t, from, to))
+		if err == nil {
+			got, err = got.normal(from, g, today)
 		}
-		if got, err := from.merge(patch); err != nil || got != to {
-			t.Fatalf("%+v, want %+v, %v", got, to, err)
+		if err != nil || !got.same(to) {
+			was, is := diff(got, to)
+			t.Fatalf("%+v, want %+v, %v", was, is, err)
 		}
 	})
+}
+
+// patchTo says all of what one patch has to say to make to of from, as somebody does
+// who has edited all of it.
+func patchTo(t interface{ Fatal(...any) }, from, to Details) map[string]any {
+	patch := document(t, to)
+	for _, name := range []string{"other_emails", "other_phones", "external_ids", "consents", "meta"} {
+		if _, there := patch[name]; !there {
+			patch[name] = nil
+		}
+	}
+	for name, keys := range map[string][]string{
+		"external_ids": slices.Collect(maps.Keys(from.ExternalIDs)), "meta": slices.Collect(maps.Keys(from.Meta)),
+	} {
+		for _, key := range keys {
+			if in, ok := patch[name].(map[string]any); ok && in[key] == nil {
+				in[key] = nil
+			}
+		}
+	}
+	for channel := range from.Consents {
+		in, ok := patch["consents"].(map[string]any)
+		if !ok {
+			break
+		}
+		if c, there := in[string(channel)].(map[string]any); !there {
+			in[string(channel)] = nil
+		} else if c["source"] == nil {
+			c["source"] = nil
+		}
+	}
+	for _, text := range texts {
+		outer, inner, nested := strings.Cut(text.name, ".")
+		in := patch
+		if nested {
+			if patch[outer] == nil {
+				patch[outer] = map[string]any{}
+			}
+			in = patch[outer].(map[string]any)
+		} else {
+			inner = outer
+		}
+		if in[inner] == nil {
+			in[inner] = nil
+		}
+	}
+	return patch
 }
 
 func FuzzEdit(f *testing.F) {
@@ -273,7 +357,7 @@ func FuzzEdit(f *testing.F) {
 		if json.Unmarshal([]byte(raw), &patch) != nil {
 			return
 		}
-		events, err := Aggregate.Decide(given, Edit{patch}, nil, domain.Meta{By: domain.Root})
+		events, err := Aggregate.Decide(given, Edit{patch}, nil, domain.Meta{By: domain.Root, At: today})
 		if err != nil {
 			if all := domain.All(err); len(all) == 0 || len(events) > 0 {
 				t.Fatalf("%s: %v, which its sender may not see", raw, err)
@@ -284,7 +368,7 @@ func FuzzEdit(f *testing.F) {
 		for _, e := range events {
 			s = Aggregate.Evolve(s, e)
 		}
-		if again, err := Aggregate.Decide(s, Edit{patch}, nil, domain.Meta{By: domain.Root}); err != nil || len(again) > 0 {
+		if again, err := Aggregate.Decide(s, Edit{patch}, nil, domain.Meta{By: domain.Root, At: today}); err != nil || len(again) > 0 {
 			t.Fatalf("%s: again leads to %v, %v", raw, again, err)
 		}
 	})

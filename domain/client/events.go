@@ -2,7 +2,11 @@
 // in a project, perhaps on a desk, perhaps with a manager.
 package client
 
-import "annals/domain"
+import (
+	"time"
+
+	"annals/domain"
+)
 
 // Event is the closed set of facts about a client. A shipped event never changes
 // shape: add a version in package eventschema instead.
@@ -16,10 +20,11 @@ type (
 		Details
 		Assignment
 		Status Status   `json:"status"`
-		Tags   []string `json:"tags,omitempty"`
+		Tags   []string `json:"tags,omitempty"` // by their keys
 	}
-	// Edited changes details. From and To hold those that differ and no others;
-	// one that is missing on a side is empty there.
+	// Edited changes details. From and To hold those that differ and no others, of maps
+	// the keys that do; one that is missing on a side is empty there. A list is all of it
+	// on each side.
 	Edited struct {
 		From Details `json:"from,omitzero"`
 		To   Details `json:"to,omitzero"`
@@ -30,15 +35,16 @@ type (
 		To     Assignment `json:"to"`
 		Reason string     `json:"reason,omitempty" personal:"yes"`
 	}
-	// Retagged adds and removes tags; no tag is in both.
+	// Retagged adds and removes tags, by their keys; no tag is in both.
 	Retagged struct {
 		Added   []string `json:"added,omitempty"`
 		Removed []string `json:"removed,omitempty"`
 	}
 	// StatusChanged moves the client along its lifecycle.
 	StatusChanged struct {
-		From Status `json:"from"`
-		To   Status `json:"to"`
+		From   Status `json:"from"`
+		To     Status `json:"to"`
+		Reason string `json:"reason,omitempty" personal:"yes"`
 	}
 	// Deactivated disables the client. Everything known about it is kept.
 	Deactivated struct {
@@ -46,15 +52,39 @@ type (
 	}
 	// Reactivated takes a deactivation back.
 	Reactivated struct{}
+	// PortalAccessGranted opens the portal to the client. Where the cause is an override, it
+	// may have been open already.
+	PortalAccessGranted struct {
+		Cause  Cause  `json:"cause"`
+		Reason string `json:"reason,omitempty" personal:"yes"`
+	}
+	// PortalAccessRevoked closes it. Where the cause is an override, it may have been closed
+	// already.
+	PortalAccessRevoked struct {
+		Cause  Cause  `json:"cause"`
+		Reason string `json:"reason,omitempty" personal:"yes"`
+	}
+	// PortalOverrideCleared leaves it to the rule again whether the client has access.
+	PortalOverrideCleared struct {
+		Reason string `json:"reason,omitempty" personal:"yes"`
+	}
+	// PortalSignedIn is the latest time that the client has been at the portal.
+	PortalSignedIn struct {
+		At time.Time `json:"at"`
+	}
 )
 
-func (Registered) event()    {}
-func (Edited) event()        {}
-func (Reassigned) event()    {}
-func (Retagged) event()      {}
-func (StatusChanged) event() {}
-func (Deactivated) event()   {}
-func (Reactivated) event()   {}
+func (Registered) event()            {}
+func (Edited) event()                {}
+func (Reassigned) event()            {}
+func (Retagged) event()              {}
+func (StatusChanged) event()         {}
+func (Deactivated) event()           {}
+func (Reactivated) event()           {}
+func (PortalAccessGranted) event()   {}
+func (PortalAccessRevoked) event()   {}
+func (PortalOverrideCleared) event() {}
+func (PortalSignedIn) event()        {}
 
 // Assignment is where a client belongs. The zero ID stands for none.
 type Assignment struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,10 +28,10 @@ var someTags = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b ", " c", "C", "
 func someCommand(t *rapid.T) Command {
 	status := rapid.SampledFrom([]Status{"", Lead, Active, Inactive, "bogus"})
 	reason := rapid.SampledFrom([]string{"", " ", "moved", "a\x00"})
-	switch rapid.IntRange(0, 7).Draw(t, "command") {
+	switch rapid.IntRange(0, 10).Draw(t, "command") {
 	case 0:
 		return Register{
-			Details: rapid.OneOf(stored, someDetails).Draw(t, "details"), ProjectID: rapid.SampledFrom(everyID[:3]).Draw(t, "project"),
+			Details: rapid.OneOf(storedButCustom, someDetails).Draw(t, "details"), ProjectID: rapid.SampledFrom(everyID[:3]).Draw(t, "project"),
 			DeskID: someField(t, "desk"), ManagerID: someField(t, "manager"), Status: status.Draw(t, "status"), Tags: someTags.Draw(t, "tags"),
 		}
 	case 1:
@@ -40,11 +41,17 @@ func someCommand(t *rapid.T) Command {
 	case 3:
 		return Retag{someTags.Draw(t, "add"), someTags.Draw(t, "remove")}
 	case 4:
-		return ChangeStatus{status.Draw(t, "status")}
+		return ChangeStatus{status.Draw(t, "status"), reason.Draw(t, "reason")}
 	case 5:
 		return Deactivate{reason.Draw(t, "reason")}
 	case 6:
 		return HandOver{rapid.SampledFrom(everyID).Draw(t, "from"), rapid.SampledFrom(everyID).Draw(t, "to")}
+	case 7:
+		return SetPortal{rapid.SampledFrom([]PortalAccess{Granted, Revoked, Automatic, "", "open"}).Draw(t, "access"), reason.Draw(t, "reason")}
+	case 8:
+		return FollowPortal{}
+	case 9:
+		return SignedInToPortal{rapid.SampledFrom([]time.Time{{}, today.Add(-time.Hour), today.Add(-time.Minute), today.Add(time.Hour)}).Draw(t, "at")}
 	default:
 		return Reactivate{}
 	}
@@ -73,7 +80,7 @@ func TestInvariants(t *testing.T) {
 					w[r] = there
 				}
 			}
-			m := domain.Meta{By: by}
+			m := domain.Meta{By: by, At: today}
 			before, was := fmt.Sprint(s), s
 			events, err := Aggregate.Decide(s, c, w, m)
 			if after := fmt.Sprint(s); after != before {
@@ -91,16 +98,16 @@ func TestInvariants(t *testing.T) {
 			if after := fmt.Sprint(was); after != before {
 				t.Fatalf("folding changed the state before: %s, was %s", after, before)
 			}
-			check(t, s, c, events, w, by)
+			inOrder(t, s, c, events, w, by)
 			_, registered := c.(Register)
-			if again, err := Aggregate.Decide(s, c, w, domain.Meta{By: domain.Root}); !registered && (err != nil || len(again) > 0) {
+			if again, err := Aggregate.Decide(s, c, w, domain.Meta{By: domain.Root, At: today}); !registered && (err != nil || len(again) > 0) {
 				t.Fatalf("again: %v, %v", again, err)
 			}
 		}
 	})
 }
 
-func check(t *rapid.T, s State, c Command, events []Event, w domain.World, by domain.Authority) {
+func inOrder(t *rapid.T, s State, c Command, events []Event, w domain.World, by domain.Authority) {
 	a := s.Assignment
 	switch {
 	case !s.exists || a.ProjectID == nobody:
@@ -138,14 +145,25 @@ func check(t *rapid.T, s State, c Command, events []Event, w domain.World, by do
 				t.Fatalf("status changed from %q to itself", e.From)
 			}
 		case Edited:
-			if e.From == e.To {
+			if e.From.same(e.To) {
 				t.Fatal("an edit that changes nothing")
+			}
+		case PortalAccessGranted, PortalAccessRevoked, PortalOverrideCleared:
+			if s.Deactivated && s.Portal.Access {
+				t.Fatal("a deactivated client has access to the portal")
+			}
+		case PortalSignedIn:
+			if s.Portal.LastSignIn.Before(e.At) {
+				t.Fatal("a sign-in is lost")
 			}
 		case Deactivated, Reactivated:
 		}
 	}
 	if _, back := c.(Reactivate); back && s.Deactivated {
 		t.Fatal("still deactivated")
+	}
+	if _, followed := c.(FollowPortal); followed && (s.Portal.Access != s.wanted() && !s.Portal.Override || s.Deactivated && s.Portal.Override) {
+		t.Fatalf("%s, deactivated: %v, and the portal is %+v", s.Status, s.Deactivated, s.Portal)
 	}
 }
 
@@ -162,6 +180,9 @@ func TestEveryFoldIsTotal(t *testing.T) {
 		Deactivated{},
 		Reactivated{},
 		Edited{From: Details{Email: "x"}},
+		Edited{From: Details{Meta: map[string]string{"a": "b"}, OtherEmails: []Email{{}}}},
+		Edited{To: Details{Meta: map[string]string{"a": "b"}, Consents: map[Channel]Consent{"": {}}}},
+		PortalAccessGranted{}, PortalAccessRevoked{}, PortalOverrideCleared{}, PortalSignedIn{}, PortalSignedIn{today},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var s State
