@@ -22,7 +22,8 @@ type projectItem struct {
 func (p projectItem) at() int64 { return p.Revision }
 
 var projectSource = source{
-	columns: "p.id, p.name, p.default_desk_id, coalesce(s.allowed, '{"lead": ["active", "inactive"], "active": ["lead", "inactive"], "inactive": ["lead", "active"]}') as transitions, p.created_at, p.revision",
+	columns: `p.id, p.name, p.default_desk_id, coalesce(s.allowed, '{"lead": ["active", "inactive"], "active": ["lead", "inactive"], "inactive": ["lead", "active"]}') as transitions,
+		p.created_at, p.revision`,
 	from:    "annals_read.projects p left join annals_read.status_transitions s on s.project_id = p.id",
 	id:      "p.id",
 	natural: "name",
