@@ -124,7 +124,7 @@ func (d *Details) country() string {
 // anywhere, as those from other systems often are not. A number that says which country
 // it is of, in itself or beside it, has to be one of that country.
 func e164(field, number, country, here string) (string, error) {
-	international := strings.HasPrefix(number, "+") || strings.HasPrefix(number, "\uff0b")
+	international := strings.HasPrefix(number, "+")
 	if number == "" || checkPhone(field, number) != nil || country != "" && !isCountry(country) {
 		return "", nil // nothing, or told already
 	}

@@ -43,9 +43,12 @@ func countryForm(field, s string) (string, error) {
 	return code, nil
 }
 
-// notISO are regions that Unicode takes for countries, and ISO 3166-1 does not. Kosovo,
-// for which it has no code either, is called XK everywhere.
-var notISO = map[string]bool{"AC": true, "CP": true, "CQ": true, "DG": true, "EA": true, "IC": true, "TA": true}
+// notISO are regions that Unicode takes for countries, and ISO 3166-1 does not, or not any
+// more. Kosovo, for which it has no code either, is called XK everywhere.
+var notISO = map[string]bool{
+	"AC": true, "AN": true, "CP": true, "CQ": true, "CS": true, "DG": true, "EA": true, "EZ": true, "FQ": true, "IC": true,
+	"NT": true, "PC": true, "SU": true, "TA": true, "UN": true, "YU": true,
+}
 
 // countries are all of ISO 3166-1, by their codes.
 var countries = func() map[string]language.Region {

@@ -126,7 +126,7 @@ func (e *expander) entries(form string, value any, main string, more []string, o
 	}
 	rest := []any{}
 	for i, entry := range entries {
-		if domain.Text(entry[main]) == "" {
+		if entry != nil && domain.Text(entry[main]) == "" {
 			e.fault(domain.At(form, i)+"."+main, "required", "is required")
 		}
 		if i == primary {

@@ -226,6 +226,7 @@ func (p *patcher) list(name string, value any, keys ...string) []map[string]stri
 		object, ok := element.(map[string]any)
 		if !ok {
 			p.fault(domain.At(name, i), "type", "has to be an object")
+			out = append(out, nil)
 			continue
 		}
 		one := map[string]string{}

@@ -182,7 +182,11 @@ func TestEveryFoldIsTotal(t *testing.T) {
 		Edited{From: Details{Email: "x"}},
 		Edited{From: Details{Meta: map[string]string{"a": "b"}, OtherEmails: []Email{{}}}},
 		Edited{To: Details{Meta: map[string]string{"a": "b"}, Consents: map[Channel]Consent{"": {}}}},
-		PortalAccessGranted{}, PortalAccessRevoked{}, PortalOverrideCleared{}, PortalSignedIn{}, PortalSignedIn{today},
+		PortalAccessGranted{},
+		PortalAccessRevoked{},
+		PortalOverrideCleared{},
+		PortalSignedIn{},
+		PortalSignedIn{today},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var s State
