@@ -23,17 +23,20 @@ type (
 	}
 	// Changed is what is different about a field from now on.
 	Changed struct {
-		FieldID domain.ID `json:"field_id"`
-		From    Settings  `json:"from"`
-		To      Settings  `json:"to"`
+		FieldID   domain.ID `json:"field_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
+		From      Settings  `json:"from"`
+		To        Settings  `json:"to"`
 	}
 	// Retired takes a field out of use; what clients have in it stays.
 	Retired struct {
-		FieldID domain.ID `json:"field_id"`
+		FieldID   domain.ID `json:"field_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
 	}
 	// Restored takes it back into use.
 	Restored struct {
-		FieldID domain.ID `json:"field_id"`
+		FieldID   domain.ID `json:"field_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
 	}
 )
 

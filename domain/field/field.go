@@ -128,15 +128,17 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		}
 		return c.decide(d)
 	case Retire:
-		if d, err := s.admit(c.ID, m.By); err != nil || d.Retired {
+		d, err := s.admit(c.ID, m.By)
+		if err != nil || d.Retired {
 			return nil, err
 		}
-		return []Event{Retired{c.ID}}, nil
+		return []Event{Retired{d.ID, d.ProjectID}}, nil
 	case Restore:
-		if d, err := s.admit(c.ID, m.By); err != nil || !d.Retired {
+		d, err := s.admit(c.ID, m.By)
+		if err != nil || !d.Retired {
 			return nil, err
 		}
-		return []Event{Restored{c.ID}}, nil
+		return []Event{Restored{d.ID, d.ProjectID}}, nil
 	}
 	return nil, nil
 }
@@ -215,7 +217,7 @@ func (c Change) decide(was *Definition) ([]Event, error) {
 	if reflect.DeepEqual(d.Settings, was.Settings) {
 		return nil, nil
 	}
-	return []Event{Changed{was.ID, was.Settings, d.Settings}}, nil
+	return []Event{Changed{was.ID, was.ProjectID, was.Settings, d.Settings}}, nil
 }
 
 func evolve(s State, e Event) State {
@@ -224,24 +226,25 @@ func evolve(s State, e Event) State {
 		list := append(slices.Clone(s.of[e.ProjectID]), &Definition{e.FieldID, e.ProjectID, e.Key, e.Type, e.Settings, false})
 		return s.with(e.ProjectID, list)
 	case Changed:
-		return s.replace(e.FieldID, func(d *Definition) { d.Settings = e.To })
+		return s.replace(e.ProjectID, e.FieldID, func(d *Definition) { d.Settings = e.To })
 	case Retired:
-		return s.replace(e.FieldID, func(d *Definition) { d.Retired = true })
+		return s.replace(e.ProjectID, e.FieldID, func(d *Definition) { d.Retired = true })
 	case Restored:
-		return s.replace(e.FieldID, func(d *Definition) { d.Retired = false })
+		return s.replace(e.ProjectID, e.FieldID, func(d *Definition) { d.Retired = false })
 	}
 	return s
 }
 
-func (s State) replace(id domain.ID, change func(*Definition)) State {
-	d := s.find(id)
-	if d == nil {
+func (s State) replace(project, id domain.ID, change func(*Definition)) State {
+	list := slices.Clone(s.of[project])
+	i := slices.IndexFunc(list, func(d *Definition) bool { return d.ID == id })
+	if i < 0 {
 		return s
 	}
-	to, list := *d, slices.Clone(s.of[d.ProjectID])
+	to := *list[i]
 	change(&to)
-	list[slices.Index(list, d)] = &to
-	return s.with(d.ProjectID, list)
+	list[i] = &to
+	return s.with(project, list)
 }
 
 func (s State) with(project domain.ID, list []*Definition) State {

@@ -45,7 +45,7 @@ func TestDefine(t *testing.T) {
 	options := []Option{{Key: "silver", Label: "Silver"}, {Key: "gold", Label: "Gold"}}
 	given := []Event{
 		defined(of(all, one, "tier", Text, Settings{})), defined(of(retail, two, "shop", Text, Settings{})),
-		Retired{two},
+		Retired{two, retail},
 	}
 	refused := func(s Settings, typ Type, field, code string) domaintest.Case[Command, Event] {
 		return domaintest.Case[Command, Event]{When: of(all, three, "x", typ, s), Err: fault(field, code)}
@@ -110,7 +110,7 @@ func TestChange(t *testing.T) {
 	to := func(change func(*Settings)) []Event {
 		s := was
 		change(&s)
-		return []Event{Changed{one, was, s}}
+		return []Event{Changed{one, retail, was, s}}
 	}
 	options := func(all ...Map) []any {
 		var list []any
@@ -142,14 +142,14 @@ func TestChange(t *testing.T) {
 		"the default's option retired":      {Given: given, When: patch(Map{"options": options(Map{"key": "silver", "label": "Silver", "retired": true}, k("gold", "Gold"))}), Err: fault("default", "option")},
 		"to another default":                {Given: given, When: patch(Map{"default": "gold"}), Then: to(func(s *Settings) { s.Default = "gold" })},
 		"to a default that is none":         {Given: given, When: patch(Map{"default": "tin"}), Err: fault("default", "option")},
-		"retiring":                          {Given: given, When: Retire{one}, Then: []Event{Retired{one}}},
-		"retiring twice":                    {Given: append(given, Retired{one}), When: Retire{one}},
+		"retiring":                          {Given: given, When: Retire{one}, Then: []Event{Retired{one, retail}}},
+		"retiring twice":                    {Given: append(given, Retired{one, retail}), When: Retire{one}},
 		"retiring what there is not":        {Given: given, When: Retire{three}, Err: ErrAbsent},
 		"retiring from elsewhere":           {Given: given, By: as(role.ProjectAdmin, wholesale), When: Retire{one}, Err: ErrAbsent},
-		"restoring":                         {Given: append(given, Retired{one}), When: Restore{one}, Then: []Event{Restored{one}}},
+		"restoring":                         {Given: append(given, Retired{one, retail}), When: Restore{one}, Then: []Event{Restored{one, retail}}},
 		"restoring what is in use":          {Given: given, When: Restore{one}},
 		"restoring what there is not":       {Given: given, When: Restore{three}, Err: ErrAbsent},
-		"changing what is retired":          {Given: append(given, Retired{one}), When: patch(Map{"order": 4.0}), Then: to(func(s *Settings) { s.Order = 4 })},
+		"changing what is retired":          {Given: append(given, Retired{one, retail}), When: patch(Map{"order": 4.0}), Then: to(func(s *Settings) { s.Order = 4 })},
 	})
 }
 
@@ -181,7 +181,7 @@ func TestFor(t *testing.T) {
 		defined(of(domain.ID{}, one, "z", Text, Settings{})), defined(of(retail, two, "b", Text, Settings{Order: -1})),
 		defined(of(retail, three, "a", Text, Settings{})), defined(of(wholesale, domain.ID{14}, "a", Text, Settings{})),
 		defined(of(domain.ID{}, domain.ID{15}, "c", Text, Settings{Order: 5})),
-		Retired{domain.ID{15}},
+		Retired{FieldID: domain.ID{15}},
 	} {
 		s = Aggregate.Evolve(s, e)
 	}

@@ -70,7 +70,7 @@ func registry() State {
 	add(wholesale, "elsewhere", Text, Settings{Required: true})
 	for _, d := range s.For(retail) {
 		if d.Key == "old" {
-			s = Aggregate.Evolve(s, Retired{d.ID})
+			s = Aggregate.Evolve(s, Retired{d.ID, retail})
 		}
 	}
 	return s

@@ -8,7 +8,6 @@
 package tag
 
 import (
-	"cmp"
 	"regexp"
 	"strings"
 
@@ -31,22 +30,26 @@ type (
 	}
 	// Changed is what is different about a tag from now on.
 	Changed struct {
-		TagID domain.ID `json:"tag_id"`
-		From  Settings  `json:"from"`
-		To    Settings  `json:"to"`
+		TagID     domain.ID `json:"tag_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
+		From      Settings  `json:"from"`
+		To        Settings  `json:"to"`
 	}
 	// Merged makes a tag, and those merged into it before, one with another.
 	Merged struct {
-		TagID domain.ID `json:"tag_id"`
-		Into  domain.ID `json:"into"` // a tag that is not merged into another
+		TagID     domain.ID `json:"tag_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
+		Into      domain.ID `json:"into"` // a tag that is not merged into another
 	}
 	// Retired takes a tag out of what is offered; clients that have it keep it.
 	Retired struct {
-		TagID domain.ID `json:"tag_id"`
+		TagID     domain.ID `json:"tag_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
 	}
 	// Restored has it offered again.
 	Restored struct {
-		TagID domain.ID `json:"tag_id"`
+		TagID     domain.ID `json:"tag_id"`
+		ProjectID domain.ID `json:"project_id,omitzero"`
 	}
 )
 
@@ -144,12 +147,13 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		case d.retired:
 			return nil, nil
 		}
-		return []Event{Retired{c.ID}}, nil
+		return []Event{Retired{d.id, d.project}}, nil
 	case Restore:
-		if d, err := s.admit(c.ID, m.By); err != nil || !d.retired {
+		d, err := s.admit(c.ID, m.By)
+		if err != nil || !d.retired {
 			return nil, err
 		}
-		return []Event{Restored{c.ID}}, nil
+		return []Event{Restored{d.id, d.project}}, nil
 	}
 	return nil, nil
 }
@@ -197,26 +201,23 @@ func (c Change) decide(s State, d *definition) ([]Event, error) {
 	to, err := to.normal()
 	f.Add(err)
 	f.Add(s.free(d.project, d.id, to.Name))
-	if to.Name != d.Name && len(s.in(d.project).names) >= mostNames {
-		f.Add(domain.Fault("name", "too_many", "would be one of more than %d names that tags have and had", mostNames))
+	if to.Name != d.Name && len(d.names) >= mostNames {
+		f.Add(domain.Fault("name", "too_many", "would be one of more than %d that it had", mostNames))
 	}
 	if err := f.Err(); err != nil || to == d.Settings {
 		return nil, err
 	}
-	return []Event{Changed{d.id, d.Settings, to}}, nil
+	return []Event{Changed{d.id, d.project, d.Settings, to}}, nil
 }
 
 func (c Merge) decide(s State, d *definition) ([]Event, error) {
-	in := s.in(d.project)
-	into := in.tags[c.Into]
+	in := s.in(d.project).lookup()
+	into := in.root(c.Into)
 	switch {
 	case c.Into == domain.ID{}:
 		return nil, domain.Fault("into", "required", "is required")
 	case into == nil:
 		return nil, domain.Fault("into", "unknown", "names no tag of the same project, or for all")
-	}
-	into = in.root(into)
-	switch {
 	case d.into != (domain.ID{}) && d.into == into.id:
 		return nil, nil // that is done
 	case d.into != (domain.ID{}):
@@ -226,11 +227,11 @@ func (c Merge) decide(s State, d *definition) ([]Event, error) {
 	case into.retired:
 		return nil, domain.Fault("into", "retired", "is retired: restore it first")
 	}
-	return []Event{Merged{d.id, into.id}}, nil
+	return []Event{Merged{d.id, d.project, into.id}}, nil
 }
 
-// mostNames bounds how many names there are for a project, or for all.
-const mostNames = 10_000
+// mostNames bounds how many names a tag has and had.
+const mostNames = 100
 
 var colourPattern = regexp.MustCompile(`^#[0-9a-f]{6}$`)
 
@@ -250,13 +251,11 @@ func (s Settings) normal() (Settings, error) {
 // was called so, or has been merged with one that was. What was said with it means that
 // tag for good.
 func (s State) free(project, id domain.ID, name string) error {
-	in := s.in(project)
-	d := in.tags[in.names[domain.Fold(name)]]
-	if d == nil || in.root(d).id == id {
+	d := s.in(project).lookup().named(name)
+	if d == nil || d.id == id {
 		return nil
 	}
-	d = in.root(d)
-	e := domain.Fault("name", "taken", "is the name of another tag, or was: %q", cmp.Or(d.Name, d.key))
+	e := domain.Fault("name", "taken", "is the name of another tag, or was: %q", d.Name)
 	e.Items = []domain.ID{d.id}
 	return e
 }
