@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"annals/domain"
+	"annals/domain/action"
 	"annals/domain/apikey"
+	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/document"
@@ -20,10 +22,14 @@ import (
 	"annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
+	"annals/domain/message"
 	"annals/domain/note"
 	"annals/domain/project"
+	"annals/domain/record"
+	"annals/domain/request"
 	"annals/domain/role"
 	"annals/domain/tag"
+	"annals/domain/template"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -86,7 +92,9 @@ type entry struct {
 // kinds says how to fold each category. An aggregate that others refer to, or
 // that takes commands, is a line here.
 var kinds = map[string]kind{
+	domain.Action:      kindOf(action.Aggregate),
 	domain.APIKey:      kindOf(apikey.Aggregate),
+	domain.Call:        kindOf(call.Aggregate),
 	domain.Client:      kindOf(client.Aggregate),
 	domain.CustomField: kindOf(field.Aggregate),
 	domain.Desk:        kindOf(desk.Aggregate),
@@ -94,10 +102,14 @@ var kinds = map[string]kind{
 	domain.Employee:    kindOf(employee.Aggregate),
 	domain.Import:      kindOf(imported.Aggregate),
 	domain.Inbox:       kindOf(inbox.Aggregate),
+	domain.Message:     kindOf(message.Aggregate),
 	domain.Note:        kindOf(note.Aggregate),
 	domain.Project:     kindOf(project.Aggregate),
+	domain.Record:      kindOf(record.Aggregate),
+	domain.Request:     kindOf(request.Aggregate),
 	domain.Role:        kindOf(role.Aggregate),
 	domain.Tag:         kindOf(tag.Aggregate),
+	domain.Template:    kindOf(template.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

@@ -11,11 +11,14 @@ import (
 	fields "annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
+	"annals/domain/message"
 	"annals/domain/note"
 	"annals/domain/project"
+	"annals/domain/record"
 	"annals/domain/request"
 	"annals/domain/role"
 	"annals/domain/tag"
+	"annals/domain/template"
 )
 
 // catalogue is every event type, and every version it was ever stored in. The
@@ -65,6 +68,11 @@ var catalogue = map[string][]version{
 	"inbox.preferences_changed":      {now[inbox.PreferencesChanged]()},
 	"inbox.read":                     {now[inbox.Read]()},
 	"key.created":                    {now[KeyCreated]()},
+	"message.bounced":                {now[message.Bounced]()},
+	"message.composed":               {now[message.Composed]()},
+	"message.failed":                 {now[message.Failed]()},
+	"message.logged":                 {now[message.Logged]()},
+	"message.sent":                   {now[message.Sent]()},
 	"note.added":                     {now[note.Added]()},
 	"note.deleted":                   {now[note.Deleted]()},
 	"note.edited":                    {now[note.Edited]()},
@@ -72,6 +80,9 @@ var catalogue = map[string][]version{
 	"note.unpinned":                  {now[note.Unpinned]()},
 	"project.created":                {now[project.Created]()},
 	"project.transitions_changed":    {now[project.TransitionsChanged]()},
+	"record.added":                   {now[record.Added]()},
+	"record.removed":                 {now[record.Removed]()},
+	"record.updated":                 {now[record.Updated]()},
 	"request.assigned":               {now[request.Assigned]()},
 	"request.opened":                 {now[request.Opened]()},
 	"request.status_changed":         {now[request.StatusChanged]()},
@@ -83,4 +94,8 @@ var catalogue = map[string][]version{
 	"tag.merged":                     {now[tag.Merged]()},
 	"tag.restored":                   {now[tag.Restored]()},
 	"tag.retired":                    {now[tag.Retired]()},
+	"template.created":               {now[template.Created]()},
+	"template.edited":                {now[template.Edited]()},
+	"template.restored":              {now[template.Restored]()},
+	"template.retired":               {now[template.Retired]()},
 }

@@ -240,8 +240,8 @@ var inTheClear = map[string]string{
 	"request.status_changed to":             "one of four words",
 	"client.edited from.type":               "person or company",
 	"client.edited to.type":                 "person or company",
-	"client.portal_access_granted cause": "one of two words",
-	"client.portal_access_revoked cause": "one of two words",
+	"client.portal_access_granted cause":    "one of two words",
+	"client.portal_access_revoked cause":    "one of two words",
 	"client.registered type":                "person or company",
 	"client.registered status":              "one of three words",
 	"client.registered tags":                "labels of the house, for groups of clients",
@@ -265,12 +265,31 @@ var inTheClear = map[string]string{
 	"employee.roles_changed to":             "names and ids of roles",
 	"employee.credential_changed what":      "words of the product",
 	"employee.credential_changed how":       "words of the product",
+	"record.added kind":                     "one of three words",
+	"record.added system":                   "the name of a program",
+	"record.added status":                   "a word of another system, about the record",
+	"record.added currency":                 "the code of a currency",
+	"record.updated from.status":            "a word of another system, about the record",
+	"record.updated from.currency":          "the code of a currency",
+	"record.updated to.status":              "a word of another system, about the record",
+	"record.updated to.currency":            "the code of a currency",
 	"role.created name":                     "a role is no person",
 	"role.created permissions":              "words of the product",
 	"role.changed from.name":                "a role is no person",
 	"role.changed from.permissions":         "words of the product",
 	"role.changed to.name":                  "a role is no person",
 	"role.changed to.permissions":           "words of the product",
+	"message.failed reason":                 "words of the product, and codes",
+	"message.sent message_id":               "the id of the message, and our domain",
+	"template.created default_language":     "a language tag",
+	"template.created name":                 "a template is no person",
+	"template.created texts":                "what the house writes to all clients",
+	"template.edited from.default_language": "a language tag",
+	"template.edited from.name":             "a template is no person",
+	"template.edited from.texts":            "what the house writes to all clients",
+	"template.edited to.default_language":   "a language tag",
+	"template.edited to.name":               "a template is no person",
+	"template.edited to.texts":              "what the house writes to all clients",
 }
 
 var personalLooking = regexp.MustCompile(`(?i)name|mail|phone|fax|mobile|address|street|city|zip|postal|country|birth|reason|note|text|comment|website|url|company|title|message|subject|body|contact|iban|account|passport|gender`)
@@ -338,14 +357,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "field", "import", "inbox", "key", "note", "project", "request", "role", "tag"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "field", "import", "inbox", "key", "message", "note", "project", "record", "request", "role", "tag", "template"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "action": true, "request": true, "call": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "apikey": false, "import": false, "inbox": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

@@ -56,6 +56,7 @@ func (SetTransitions) command() {}
 // State is what decisions need to know about a project.
 type State struct {
 	exists      bool
+	Name        string
 	transitions Transitions
 }
 
@@ -112,7 +113,7 @@ func decide(s State, c Command, _ domain.World, m domain.Meta) ([]Event, error) 
 func evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Created:
-		s.exists = true
+		s.exists, s.Name = true, e.Name
 	case TransitionsChanged:
 		s.transitions = e.To
 	}

@@ -54,6 +54,20 @@ func (s State) For(project domain.ID) bool {
 	return s.exists && (s.ProjectID == domain.ID{} || s.ProjectID == project)
 }
 
+// CheckUse says why somebody may not use the template for a client of that project, if
+// so: it does not exist for them, is for others, or is retired.
+func (s State) CheckUse(by domain.Authority, project domain.ID) error {
+	switch {
+	case !s.exists || !registry.Visible(by, s.ProjectID):
+		return ErrAbsent
+	case !s.For(project):
+		return domain.Fault("template_id", "other_project", "is for clients of another project")
+	case s.Retired:
+		return ErrRetired
+	}
+	return nil
+}
+
 // Reasons to refuse a command.
 var (
 	ErrExists  = domain.Errorf(domain.Conflict, "template.exists", "the template exists already")
