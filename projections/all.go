@@ -10,6 +10,7 @@ var All = []*Projector{
 	history,
 	notifications,
 	organisation,
+	related,
 	settings,
 }
 

@@ -224,7 +224,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[api_keys clients desks employee_desks employee_periods employee_projects employees freshness history names projects role_periods roles]"; fmt.Sprint(got) != want {
+	if want := "[activities api_keys clients desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records role_periods roles]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }

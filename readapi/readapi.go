@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/blobs"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 	"annals/internal/reader"
@@ -24,17 +25,22 @@ type API struct {
 	// Uses tells when API keys were last used.
 	Uses     func(context.Context, []domain.ID) (map[domain.ID]time.Time, error)
 	Refusals *refusals.Store
+	Blobs    *blobs.Store // of documents; nil answers none
+	Live     *Live        // nil: nobody is told of changes; see [API.Follow]
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 }
 
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
+	a.streams(api) // before what has an id in the same place
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
+	get(api, "/api/v1/clients/{id}/records", "What a client's tickets, transactions and integrations of other systems come to", a.allRecords)
+	get(api, "/api/v1/clients/{id}/records/{kind}", "A client's tickets, transactions or integrations of other systems, with what they come to", a.records)
 	get(api, "/api/v1/projects", "List projects", a.projects)
 	get(api, "/api/v1/projects/{id}", "One project", a.project)
 	get(api, "/api/v1/desks", "List desks", a.desks)
@@ -50,6 +56,9 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/roles/{id}", "One role", a.role)
 	get(api, "/api/v1/api-keys", "List API keys: one's own, and for who manages the settings all", a.keys)
 	get(api, "/api/v1/api-keys/{id}", "One API key", a.key)
+	a.documentRoutes(api)
+	get(api, "/api/v1/notifications", "What you have been told: clients and actions that became yours, mentions, what is due, requests, imports; of clients that you still see", a.notifications)
+	get(api, "/api/v1/notifications/preferences", "How you want to be told of each kind of notification", a.preferences)
 	a.refused(api)
 }
 

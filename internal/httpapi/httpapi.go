@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -79,6 +80,7 @@ func New(router *mux.Router, cfg Config) *API {
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[domain.ID]](), reflect.TypeFor[optionalID]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[string]](), reflect.TypeFor[string]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[bool]](), reflect.TypeFor[bool]())
+	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[int]](), reflect.TypeFor[int]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[time.Time]](), reflect.TypeFor[optionalTime]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Field[[]domain.Grant]](), reflect.TypeFor[[]domain.Grant]())
 	conf.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[domain.Reach](), reflect.TypeFor[reachSchema]())
@@ -187,9 +189,11 @@ type Op struct {
 	// answered as what is not there; otherwise it is checked before the request is read.
 	Needs  domain.Permission
 	Status int    // of success; 200 if zero
+	Also   int    // another status of success, which the output then says with a field Status; none if zero
 	Tag    string // groups operations in the document
 	Body   any    // an example of what a merge patch is one of; nil: the body is what the input says
 	Lines  any    // an example of a line of a streamed answer; nil: the answer is what the output says
+	Events any    // an example of what an event of a stream holds, see HandleEvents
 }
 
 // Handle adds an operation to the API. Errors of the handler are answered as
@@ -214,6 +218,13 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 	if op.Lines != nil {
 		s := schemas.Schema(reflect.TypeOf(op.Lines), true, "")
 		o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: s}}}}
+	}
+	if op.Events != nil {
+		s := schemas.Schema(reflect.TypeOf(op.Events), true, "")
+		o.Responses = map[string]*huma.Response{"200": {Description: "Server-sent events, each of which holds this", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s}}}}
+	}
+	if o.Responses == nil {
+		o.Responses = map[string]*huma.Response{}
 	}
 	field, body := reflect.TypeFor[I]().FieldByName("Body")
 	optional := body && field.Type.Kind() == reflect.Pointer
@@ -242,6 +253,12 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 		}
 		return out, nil
 	})
+	if op.Also != 0 {
+		all := o.Responses // which huma has filled in
+		as := *all[strconv.Itoa(op.Status)]
+		as.Description = http.StatusText(op.Also)
+		all[strconv.Itoa(op.Also)] = &as
+	}
 }
 
 // fresh is how long it counts who somebody is and what they may: a body can take long
@@ -250,12 +267,8 @@ const fresh = 100 * time.Millisecond
 
 // again finds out anew who asks.
 func (a *API) again(ctx huma.Context, op Op) (huma.Context, error) {
-	c := access.From(ctx.Context())
-	if c.Actor == nil {
-		return ctx, nil
-	}
-	c.Actor, c.Denied = a.authenticate(ctx.Context(), c.Actor.Token)
-	return huma.WithContext(ctx, access.With(ctx.Context(), c)), op.admits(c)
+	inner, err := a.anew(ctx.Context(), op)
+	return huma.WithContext(ctx, inner), err
 }
 
 // patchSchema is that of a merge patch of t: everything in it may be null.
@@ -266,7 +279,7 @@ func patchSchema(schemas huma.Registry, t reflect.Type) *huma.Schema {
 	for name, p := range s.Properties {
 		if p.Ref != "" {
 			inner := t
-			for f := range t.Fields() {
+			for _, f := range reflect.VisibleFields(t) {
 				if n, _, _ := strings.Cut(f.Tag.Get("json"), ","); n == name {
 					inner = f.Type
 				}
