@@ -29,7 +29,7 @@ func attach[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[
 		if err != nil {
 			return nil, err
 		}
-		return a.create(Handle(ctx, a.Store, d, newID(m), attached.To[C]{Client: in.ID, Command: any(in.Body).(C)}, m, AnyRevision))(at)
+		return a.create(Attach(ctx, a, d, in.ID, newID(m), any(in.Body).(C), m, AnyRevision))(at)
 	})
 }
 
@@ -54,6 +54,23 @@ func within[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[
 	})
 }
 
+// maybeWithin is [within] for a command that may be sent without a body.
+func maybeWithin[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, attached.To[C], E]) {
+	_ = any(*new(B)).(C)
+	type input struct {
+		Item
+		Params
+		Body *B
+	}
+	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
+		var body B
+		if in.Body != nil {
+			body = *in.Body
+		}
+		return applyWithin(ctx, a, d, r, in.Item, in.Params, body, any(body).(C))
+	})
+}
+
 // bareWithin takes a command that has nothing to say but what it is, for something that
 // belongs to a client.
 func bareWithin[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, attached.To[C], E], c C) {
@@ -69,5 +86,9 @@ func bareWithin[S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider
 func applyWithin[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, attached.To[C], E], r route, at Item, p Params, body any, c C) (*answer, error) {
 	r.path = strings.Replace(r.path, "{id}", at.ID.String(), 1)
 	r.path = strings.Replace(r.path, "{item}", "{id}", 1)
-	return apply(ctx, a, d, r, at.Item, p, body, attached.To[C]{Client: at.ID, Command: c})
+	to, err := addressedTo(ctx, a, at.ID, c)
+	if err != nil {
+		return nil, err
+	}
+	return apply(ctx, a, d, r, at.Item, p, body, to)
 }

@@ -21,6 +21,11 @@ type Directory interface {
 	Holders(ctx context.Context, role domain.ID, after eventlog.Position) ([]domain.ID, int, error)
 	// Keys are the API keys of an employee that are not revoked.
 	Keys(ctx context.Context, owner domain.ID, after eventlog.Position) ([]domain.ID, error)
+	// Documents is about how many documents a client has; it waits for no position.
+	Documents(ctx context.Context, client domain.ID) (int, error)
+	// Handles are the active employees by the part of their e-mail addresses before the @,
+	// as it is in lower case; it waits for no position.
+	Handles(ctx context.Context, handles []string) (map[string][]domain.ID, error)
 }
 
 // mostAtOnce bounds how many clients change hands in one request.

@@ -23,7 +23,7 @@ var (
 
 // organisation is projects, desks, employees, their roles and API keys.
 var organisation = &Projector{
-	Name: "organisation", Version: 2, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
+	Name: "organisation", Version: 3, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
 	Apply:   applyOrganisation,
 	Inserts: []*Insert{insertProject, insertDesk, insertEmployee, insertName, insertRole, insertKey},
 	Updates: []*Update{

@@ -25,7 +25,8 @@ create table employees (
     created_at     timestamptz not null,
     updated_at     timestamptz not null,
     revision       bigint not null,
-    erased         boolean not null default false
+    erased         boolean not null default false,
+    handle         text not null generated always as (lower(split_part(email, '@', 1))) stored -- by which colleagues mention them
 );
 
 create table employee_projects (

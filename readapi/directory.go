@@ -72,3 +72,21 @@ func (d *Directory) Keys(ctx context.Context, owner domain.ID, after eventlog.Po
 		})
 	return ids, d.ask(ctx, after, &b)
 }
+
+// Handles are the active employees by the part of their e-mail addresses before the @,
+// for those of the handles, in lower case, that are somebody's.
+func (d *Directory) Handles(ctx context.Context, handles []string) (map[string][]domain.ID, error) {
+	out := map[string][]domain.ID{}
+	var b pgx.Batch
+	b.Queue(`select handle, id from annals_read.employees where handle = any($1) and deactivated_at is null order by id`, handles).
+		Query(func(rows pgx.Rows) error {
+			var handle string
+			var id domain.ID
+			_, err := pgx.ForEachRow(rows, []any{&handle, &id}, func() error {
+				out[handle] = append(out[handle], id)
+				return nil
+			})
+			return err
+		})
+	return out, d.ask(ctx, eventlog.Position{}, &b)
+}
