@@ -91,7 +91,7 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 		return Outcome{}, err // before anything that would tell that it exists
 	}
 	if ifMatch != AnyRevision && ifMatch != e.revision {
-		return Outcome{}, domain.Errorf(domain.Precondition, "revision", "is at revision %d, not %d: somebody changed it since you read it", e.revision, ifMatch)
+		return Outcome{}, collided(ctx, s, d, ref, c, e.revision, ifMatch)
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -122,6 +122,36 @@ func attempt[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, 
 	settle(ctx, s, d, ref, events, m)
 	return Outcome{Result: res}, nil // it is in the log; what could not be remembered will be read
 }
+
+// collided is why a command is not carried out that was meant for an earlier revision:
+// with the fields that it would change and that have been changed since.
+func collided[S, C, E any](ctx context.Context, s *Store, d domain.Decider[S, C, E], ref domain.Ref, c C, now, wanted eventlog.Revision) error {
+	var f domain.Faults
+	f.Add(domain.Errorf(domain.Precondition, "revision", "is at revision %d, not %d: somebody changed it since you read it", now, wanted))
+	if d.Collisions == nil || wanted > now || wanted < 0 {
+		return f.Err()
+	}
+	var since []E
+	for rec, err := range s.log.Read(ctx, ref.Stream(), wanted+1) {
+		if err != nil {
+			return err
+		}
+		if e, ok := rec.Event.(E); ok {
+			since = append(since, e)
+		}
+		if rec.Revision >= now || len(since) == mostSince {
+			break
+		}
+	}
+	for _, field := range d.Collisions(c, since) {
+		f.Add(&domain.Error{Kind: domain.Precondition, Code: "collided", Field: field, Msg: "has been changed since you read it"})
+	}
+	return f.Err()
+}
+
+// mostSince is how many events are looked at to tell what has changed: who is further
+// behind has to look at all of it anyway.
+const mostSince = 1000
 
 // settle corrects what events rest on and has changed before they were in the log. It
 // has to hold whoever looks first: whoever changes the one looks at the other

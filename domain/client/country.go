@@ -20,7 +20,7 @@ func (a *Address) settle(f *domain.Faults, field string, was Address, g given) {
 	switch known := countryOf(a.Country); {
 	case *a == was:
 	case !code:
-		if a.Country != was.Country {
+		if a.Country != was.Country || a.CountryCode != was.CountryCode {
 			a.CountryCode = known
 		}
 	case !isCountry(a.CountryCode), a.CountryCode == known: // the former has been told

@@ -249,7 +249,7 @@ var patches = rapid.Custom(func(t *rapid.T) map[string]any {
 	value := rapid.OneOf(
 		rapid.Just[any](nil), rapid.Map(rapid.String(), func(s string) any { return s }), rapid.SampledFrom([]any{"Kim", "", "a@b", 5.0, true, []any{}, map[string]any{}}),
 	)
-	patch := rapid.MapOfN(rapid.SampledFrom([]string{"type", "first_name", "last_name", "company", "email", "phone", "bogus", "Email"}), value, 0, 4).Draw(t, "patch")
+	patch := rapid.MapOfN(rapid.SampledFrom([]string{"type", "first_name", "last_name", "company", "email", "phone", "bogus", "Email", "meta", "other_emails"}), value, 0, 4).Draw(t, "patch")
 	if rapid.Bool().Draw(t, "with address") {
 		patch["address"] = rapid.OneOf(value, rapid.Map(
 			rapid.MapOfN(rapid.SampledFrom([]string{"street", "city", "country", "bogus"}), value, 0, 3), func(m map[string]any) any { return m },
@@ -257,6 +257,101 @@ var patches = rapid.Custom(func(t *rapid.T) map[string]any {
 	}
 	return patch
 })
+
+// fitting draws merge patches of what fits, forms among it.
+var fitting = rapid.Custom(func(t *rapid.T) map[string]any {
+	or := func(values ...any) *rapid.Generator[any] { return rapid.SampledFrom(append(values, nil)) }
+	object := func(fields map[string]*rapid.Generator[any]) *rapid.Generator[any] {
+		return rapid.Custom(func(t *rapid.T) any {
+			out := map[string]any{}
+			for _, name := range slices.Sorted(maps.Keys(fields)) {
+				if rapid.Bool().Draw(t, name) {
+					out[name] = fields[name].Draw(t, name)
+				}
+			}
+			return out
+		})
+	}
+	list := func(of *rapid.Generator[any]) *rapid.Generator[any] {
+		return rapid.Map(rapid.SliceOfN(of, 0, 3), func(s []any) any { return s })
+	}
+	countries := object(map[string]*rapid.Generator[any]{"city": or("Bonn", "Ulm"), "country": or("Germany", "France", "Atlantis"), "country_code": or("DE", "fr")})
+	entries := func(main string, values ...any) *rapid.Generator[any] {
+		return list(rapid.Custom(func(t *rapid.T) any {
+			return map[string]any{main: or(values...).Draw(t, main), "kind": or("work", "home").Draw(t, "kind")}
+		}))
+	}
+	patch, _ := object(map[string]*rapid.Generator[any]{
+		"title": or("Dr."), "email": or("a@example.com", "b@example.com"), "email_kind": or("work", "home"), "phone": or("030 901820", "112"), "phone_country": or("DE"),
+		"other_emails": entries("email", "a@example.com", "b@example.com", "c@example.com"), "other_phones": entries("number", "112", "030 901820"),
+		"address": countries, "work_address": countries, "meta": object(map[string]*rapid.Generator[any]{"a": or("1", "2"), "b ": or("3")}),
+		"consents": object(map[string]*rapid.Generator[any]{"email": object(map[string]*rapid.Generator[any]{"granted": rapid.SampledFrom([]any{true, false}), "source": or("form", "letter")})}),
+	}).Draw(t, "patch").(map[string]any)
+	switch rapid.IntRange(0, 5).Draw(t, "form") {
+	case 0:
+		patch["emails"] = entries("email", "a@example.com", "b@example.com").Draw(t, "emails")
+		delete(patch, "email")
+	case 1:
+		patch["phones"] = entries("number", "112", "030 901820").Draw(t, "phones")
+		delete(patch, "phone")
+	case 2:
+		patch["addresses"] = object(map[string]*rapid.Generator[any]{"home": countries, "work": countries, "billing": countries}).Draw(t, "addresses")
+		delete(patch, "address")
+		delete(patch, "work_address")
+	}
+	return patch
+})
+
+// TestFittingAgain: what has been asked for and done leads to nothing when it is asked
+// for again.
+func TestFittingAgain(t *testing.T) {
+	taken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		s := Aggregate.Evolve(State{}, Registered{storedButCustom.Draw(t, "client"), Assignment{ProjectID: retail}, Lead, nil})
+		c := Edit{fitting.Draw(t, "patch")}
+		events, err := Aggregate.Decide(s, c, nil, domain.Meta{By: domain.Root, At: today})
+		if err != nil {
+			return
+		}
+		taken++
+		for _, e := range events {
+			s = Aggregate.Evolve(s, e)
+		}
+		if again, err := Aggregate.Decide(s, c, nil, domain.Meta{By: domain.Root, At: today.Add(time.Hour)}); err != nil || len(again) > 0 {
+			t.Fatalf("again: %+v, %v", again, err)
+		}
+	})
+	if taken == 0 {
+		t.Error("nothing was taken")
+	}
+}
+
+// TestFlattenInflate: they are each other's inverse, also through JSON.
+func TestFlattenInflate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := stored.Draw(t, "details")
+		flat := Flatten(d)
+		for path, value := range flat {
+			if reflect.ValueOf(value).IsZero() && !strings.HasPrefix(path, "custom.") {
+				t.Fatalf("%s is empty", path)
+			}
+		}
+		if got, err := Inflate(flat); err != nil || !got.same(d) || !reflect.DeepEqual(got, d) {
+			t.Fatalf("%v: %+v is\n%+v", err, d, got)
+		}
+		b, err := json.Marshal(flat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read map[string]any
+		if err := json.Unmarshal(b, &read); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Inflate(read); err != nil || !reflect.DeepEqual(got, d) {
+			t.Fatalf("%v: %+v is\n%+v", err, d, got)
+		}
+	})
+}
 
 func TestMergePatchLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -254,7 +254,7 @@ const maxList = 200
 func paths(outer string, patch map[string]any) []string {
 	var out []string
 	for _, key := range slices.Sorted(maps.Keys(patch)) {
-		name := outer + key
+		name := outer + domain.Text(key) // as keys that people make up are stored
 		if object, ok := patch[key].(map[string]any); ok && len(object) > 0 && strings.Count(name, ".") == 0 {
 			out = append(out, paths(name+".", object)...)
 			continue
