@@ -28,6 +28,7 @@ type API struct {
 	Store       *Store
 	Credentials *auth.Store
 	Directory   Directory
+	Documents   Documents
 	Mail        Mail           // of links to set a new password; nil sends none
 	SignOn      *oidc.Provider // of people whom another system knows; nil knows nobody
 	Public      string         // the URL that links lead to

@@ -36,9 +36,43 @@ type activityItem struct {
 // ActivityData is what the kinds have to say, as it is stored. It is exported for huma,
 // which does not look into what is not.
 type ActivityData struct {
-	Type     string     `json:"type,omitempty" doc:"Of a change: the type of its event. Of an action: what kind of work it is"`
-	Text     string     `json:"text,omitempty" doc:"As it was written: of a note in Markdown"`
-	EditedAt *time.Time `json:"edited_at,omitempty" doc:"When the text was last edited"`
+	Type           string            `json:"type,omitempty" doc:"Of a change: the type of its event. Of an action: what kind of work it is"`
+	Text           string            `json:"text,omitempty" doc:"As it was written: of a note in Markdown"`
+	Name           string            `json:"name,omitempty" doc:"Of a document: what the file is called"`
+	Description    string            `json:"description,omitempty" doc:"Of a document"`
+	Size           int64             `json:"size,omitempty" doc:"Of a document's latest version, in bytes"`
+	MediaType      string            `json:"media_type,omitempty" doc:"Of a document's latest version, by its content"`
+	Preview        string            `json:"preview,omitempty" enum:"image,pdf,text,none" doc:"As what a page can show a document"`
+	Versions       []ActivityVersion `json:"versions,omitempty" doc:"Of a document, oldest first"`
+	DeletedAt      *time.Time        `json:"deleted_at,omitempty" doc:"When a document was deleted, with its bytes"`
+	DeletionReason string            `json:"deletion_reason,omitempty"`
+	EditedAt       *time.Time        `json:"edited_at,omitempty" doc:"When the text was last edited"`
+	Direction      string            `json:"direction,omitempty" enum:"inbound,outbound" doc:"Of a call or message: from the client, or to them"`
+	State          string            `json:"state,omitempty" enum:"composed,sent,failed,bounced,logged" doc:"Of a message: composed is to be sent, logged came from the client"`
+	Subject        string            `json:"subject,omitempty" doc:"Of a message or request"`
+	HTML           string            `json:"html,omitempty" doc:"Of a message: it runs nothing, and loads nothing but images"`
+	Language       string            `json:"language,omitempty" doc:"Of a message: that of the template's text"`
+	From           string            `json:"from,omitempty" doc:"Of a message: the address that it came from"`
+	To             string            `json:"to,omitempty" doc:"Of a message: the address that it goes to"`
+	ToName         string            `json:"to_name,omitempty"`
+	TemplateID     *uuid.UUID        `json:"template_id,omitempty" format:"uuid" doc:"Of a message: what it was made of"`
+	Attachments    []ActivityFile    `json:"attachments,omitempty" doc:"Of a message: versions of documents as they went with it"`
+	MessageID      string            `json:"message_id,omitempty" doc:"Of a message that was sent: that of the mail, without angle brackets"`
+	SentAt         *time.Time        `json:"sent_at,omitempty" doc:"When a mail server accepted a message"`
+	BouncedAt      *time.Time        `json:"bounced_at,omitempty" doc:"When a message came back"`
+	Attempts       int               `json:"attempts,omitempty" doc:"How often a mail server was tried with a message"`
+	InReplyTo      string            `json:"in_reply_to,omitempty" doc:"Of a message from the client: what it answers, as it says"`
+	AnswerTo       *uuid.UUID        `json:"answer_to,omitempty" format:"uuid" doc:"Of a message from the client: the one to them that it answers"`
+	Why            string            `json:"reason,omitempty"`
+}
+
+// ActivityFile is a version of a document that went with a message.
+type ActivityFile struct {
+	DocumentID uuid.UUID `json:"document_id" format:"uuid"`
+	VersionID  uuid.UUID `json:"version_id" format:"uuid"`
+	Name       string    `json:"name"`
+	MediaType  string    `json:"media_type"`
+	Size       int64     `json:"size" doc:"Bytes"`
 }
 
 type activityRow struct {
@@ -73,7 +107,7 @@ func (r activityRow) item() activityItem {
 	if r.Changes != nil && json.Unmarshal(r.Changes, &item.Changes) != nil {
 		item.Changes = nil
 	}
-	if r.Reason != nil {
+	if item.Reason = item.Why; r.Reason != nil {
 		item.Reason = *r.Reason
 	}
 	return item

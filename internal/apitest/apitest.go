@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"annals/domain/role"
 	"annals/eventschema"
 	"annals/internal/auth"
+	"annals/internal/blobs"
 	"annals/internal/esnode/esnodetest"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
@@ -45,12 +47,14 @@ type System struct {
 	Reads    *readapi.API
 	Refusals *refusals.Store
 	Mailbox  *Mailbox
+	Blobs    *blobs.Store
 	Limits   httpapi.Limits // none unless a test sets them before [System.Serve]
 	Router   *mux.Router
 	Logs     *Logs
 	Clock    *Clock
 
 	eventStore string
+	storage    string // URL
 	contract   *contract
 }
 
@@ -69,6 +73,12 @@ func Start(tb testing.TB) *System {
 			tb.Logf("logged:\n%s", s.Logs.Notable())
 		}
 	})
+	dir, err := os.MkdirTemp("", "annals-documents")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s.storage = "file://" + dir
 	s.open(tb)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
@@ -93,10 +103,13 @@ func Start(tb testing.TB) *System {
 // with s, and remembers nothing.
 func (s *System) Again(tb testing.TB) *System {
 	tb.Helper()
-	o := &System{Database: s.Database, eventStore: s.eventStore, Clock: s.Clock, Logs: s.Logs, Mailbox: s.Mailbox, Limits: s.Limits}
+	o := &System{Database: s.Database, eventStore: s.eventStore, storage: s.storage, Clock: s.Clock, Logs: s.Logs, Mailbox: s.Mailbox, Limits: s.Limits}
 	o.open(tb)
 	return o
 }
+
+// Storage is the directory of documents.
+func (s *System) Storage() string { return strings.TrimPrefix(s.storage, "file://") }
 
 func (s *System) open(tb testing.TB) {
 	tb.Helper()
@@ -128,9 +141,14 @@ func (s *System) open(tb testing.TB) {
 	if s.Refusals, err = refusals.Open(tb.Context(), s.DB, s.Clock.Now, s.Logs.Logger()); err != nil {
 		tb.Fatal(err)
 	}
-	s.Reads = &readapi.API{DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Now: s.Clock.Now}
+	s.Blobs, err = blobs.Open(tb.Context(), s.storage, blobs.Config{Secret: s.Log.Secret, DB: s.DB, Now: s.Clock.Now, Logger: s.Logs.Logger()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Blobs.Close() })
+	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Now: s.Clock.Now}
 	s.Commands = &commands.API{
-		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Mail: s.Mailbox.keep,
+		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
 	}
 	tb.Cleanup(s.Commands.Wait)
