@@ -42,7 +42,7 @@ const separator = "\x00"
 
 // textsIn are all texts in a personal field: one, or those of a list or map.
 func textsIn(v reflect.Value) (texts []string) {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the others hold no text
 	case reflect.String:
 		if v.Len() > 0 {
 			texts = append(texts, v.String())
@@ -137,7 +137,7 @@ func fillPersonal(t *rapid.T, v reflect.Value, value *rapid.Generator[string]) {
 // fillWhole puts a text into a field, into each place that holds one where it is a list
 // or map.
 func fillWhole(to reflect.Value, text string) {
-	switch to.Kind() {
+	switch to.Kind() { //nolint:exhaustive // the others are nowhere
 	case reflect.String:
 		to.SetString(text)
 	case reflect.Interface:

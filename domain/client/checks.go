@@ -55,8 +55,10 @@ func dateForm(field, s string) (string, error) {
 // time, wherever on earth they are, or longer ago than anybody lives.
 func checkBirth(date string, at time.Time) error {
 	born, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return nil //nolint:nilerr // told already
+	}
 	switch {
-	case err != nil: // told already
 	case born.After(at.Add(14 * time.Hour)):
 		return domain.Fault("date_of_birth", "future", "is in the future")
 	case born.Year() < 1850:

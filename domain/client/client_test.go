@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -362,6 +363,9 @@ func TestUnseen(t *testing.T) {
 		ChangeStatus{Status: "?"},
 		Deactivate{},
 		Reactivate{},
+		SetPortal{},
+		FollowPortal{},
+		SignedInToPortal{At: today.Add(time.Hour)},
 	}
 	there := []Event{Registered{lee, Assignment{retail, south, ann}, Lead, nil}}
 	cases := map[string]domaintest.Case[Command, Event]{}

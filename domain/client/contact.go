@@ -125,17 +125,19 @@ func (d *Details) country() string {
 // it is of, in itself or beside it, has to be one of that country.
 func e164(field, number, country, here string) (string, error) {
 	international := strings.HasPrefix(number, "+")
-	if number == "" || checkPhone(field, number) != nil || country != "" && !isCountry(country) {
-		return "", nil // nothing, or told already
+	told := checkPhone(field, number) != nil || country != "" && !isCountry(country)
+	if number == "" || told {
+		return "", nil
 	}
 	n, err := phonenumbers.Parse(number, cmp.Or(country, here, "ZZ"))
+	unread := err != nil
 	switch {
-	case country != "" && (err != nil || !phonenumbers.IsValidNumberForRegion(n, country)):
+	case country != "" && (unread || !phonenumbers.IsValidNumberForRegion(n, country)):
 		return "", domain.Fault(field, "phone", "is no phone number of %s", country)
-	case country == "" && international && (err != nil || !phonenumbers.IsPossibleNumber(n)):
+	case country == "" && international && (unread || !phonenumbers.IsPossibleNumber(n)):
 		return "", domain.Fault(field, "phone", "begins with +, and no number of that country has such a length")
-	case err != nil || !phonenumbers.IsValidNumber(n):
-		return "", nil
+	case unread || !phonenumbers.IsValidNumber(n):
+		return "", nil //nolint:nilerr // kept as it was typed
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), nil
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -237,10 +238,7 @@ func TestForms(t *testing.T) {
 		return Register{Details: d, Forms: s, ProjectID: retail}
 	}
 	with := func(patch map[string]any, more ...any) Edit {
-		out := map[string]any{}
-		for k, v := range patch {
-			out[k] = v
-		}
+		out := maps.Clone(patch)
 		for i := 0; i < len(more); i += 2 {
 			out[more[i].(string)] = more[i+1]
 		}
