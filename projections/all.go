@@ -12,6 +12,7 @@ var All = []*Projector{
 	organisation,
 	related,
 	settings,
+	templates,
 }
 
 // find returns the projector of that name.
