@@ -25,6 +25,7 @@ type trail struct {
 	subject domain.ID
 	actor   domain.ID // who asks, as far as it is known
 	kind    string
+	conn    context.Context // of the connection: without the bound on the time that a request takes
 }
 
 type trailKey struct{}
