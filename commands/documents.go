@@ -20,6 +20,7 @@ import (
 	"annals/internal/eventlog"
 	"annals/internal/filetype"
 	"annals/internal/httpapi"
+	"annals/internal/jobs"
 )
 
 // Documents is what taking in documents needs. The zero value takes none.
@@ -309,6 +310,11 @@ func (a *API) deleteDocument(ctx context.Context, at Item, r route, p Params, c 
 // that was killed, and answers of how many documents it looked.
 func (a *API) SweepDocuments(ctx context.Context) (int, error) {
 	return a.Documents.Blobs.Sweep(ctx, a.documentContents)
+}
+
+// ScheduleDocuments has that done every minute by j.
+func (a *API) ScheduleDocuments(j *jobs.Jobs) error {
+	return a.Documents.Blobs.Schedule(j, a.documentContents)
 }
 
 // documentContents is what the log has of a document.

@@ -12,10 +12,13 @@ import (
 
 	"annals/commands"
 	"annals/internal/auth"
+	"annals/internal/blobs"
+	_ "annals/internal/blobs/providers" // s3, gs, azblob
 	"annals/internal/httpapi"
 	"annals/internal/jobs"
 	"annals/internal/mail"
 	"annals/internal/oidc"
+	"annals/internal/process"
 	"annals/internal/reader"
 	"annals/internal/refusals"
 	"annals/internal/replay"
@@ -53,13 +56,34 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func(context.Context) error { db.Close(); return nil })
-	s.reads = &readapi.API{DB: db, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
+	documents, err := blobs.Open(ctx, s.storage(), blobs.Config{Secret: s.log.Secret, DB: s.pool, Now: now, Logger: s.logger})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
+	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
 	store := commands.NewStore(s.log)
 	store.Logger = s.logger
 	s.commands = &commands.API{
 		Store: store, Credentials: credentials, Directory: s.reads.Directory(), Mail: s.post(mailer),
-		Public: public, Now: now, App: version.String(), Logger: s.logger,
+		Documents: commands.Documents{Blobs: documents, MostBytes: s.documentBytes()},
+		Public:    public, Now: now, App: version.String(), Logger: s.logger,
 	}
+	if err := s.commands.ScheduleDocuments(s.jobs); err != nil {
+		return err
+	}
+	messages, err := commands.NewMessages(commands.MessagesConfig{
+		Store: store, Mailer: mailer, Jobs: s.jobs, Documents: documents, Now: now, App: version.String(), Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	if s.rules, err = process.Open(ctx, s.pool, process.Config{Log: s.log, Logger: s.logger, Now: now, Handlers: []process.Handler{
+		{Name: "messages", Handle: messages.Follow},
+	}}); err != nil {
+		return err
+	}
+	s.metrics.MustRegister(s.rules.Collector())
 	if s.oidcIssuer == "" {
 		return nil
 	}

@@ -40,6 +40,8 @@ type config struct {
 	adminPassword    string
 	roles            string
 	public           string
+	blobs            string
+	documentMax      string
 	smtp             string
 	mailFrom         string
 	oidcIssuer       string
@@ -69,6 +71,8 @@ var settings = []setting{
 	{"ANNALS_ADMIN_EMAIL", "admin-email", "admin@annals.localhost", "the first administrator's address", func(c *config) *string { return &c.adminEmail }},
 	{"ANNALS_ADMIN_PASSWORD", "", "", "the first administrator's password; empty: generated and printed once", func(c *config) *string { return &c.adminPassword }},
 	{"ANNALS_PUBLIC_URL", "public-url", "", "the URL that people reach it at, for links in mails and for OpenID Connect; empty: http:// and the address that it listens on", func(c *config) *string { return &c.public }},
+	{"ANNALS_BLOBS", "blobs", "", "where documents are stored: file:///path, s3://bucket, gs://bucket or azblob://container; empty: a directory in the data directory", func(c *config) *string { return &c.blobs }},
+	{"ANNALS_DOCUMENT_MAX", "document-max", "104857600", "bytes that a document may have", func(c *config) *string { return &c.documentMax }},
 	{"ANNALS_SMTP", "", "", "smtp:// or smtps:// URL of the mail server; empty: messages are kept, not sent", func(c *config) *string { return &c.smtp }},
 	{"ANNALS_MAIL_FROM", "mail-from", "annals@annals.localhost", "the address that mails come from", func(c *config) *string { return &c.mailFrom }},
 	{"ANNALS_OIDC_ISSUER", "oidc-issuer", "", "URL of an OpenID Connect provider that people can sign in by; empty: none", func(c *config) *string { return &c.oidcIssuer }},
@@ -199,6 +203,9 @@ func (c *config) checkOutside() []error {
 		}
 		c.public = strings.TrimRight(c.public, "/")
 	}
+	if n, err := strconv.ParseInt(c.documentMax, 10, 64); err != nil || n < 1 {
+		fault("ANNALS_DOCUMENT_MAX", fmt.Errorf("%q is not a number of bytes", c.documentMax))
+	}
 	if err := mail.Check(mail.Config{SMTP: c.smtp, From: c.mailFrom}); err != nil {
 		all = append(all, usage("%v", err)) // which names the settings
 	}
@@ -261,6 +268,19 @@ func (c *config) limits() (httpapi.Limits, error) {
 	}
 	of := func(n uint64) httpapi.Limit { return httpapi.Limit{Rate: float64(n), Burst: int(2 * n)} } //nolint:gosec // below 2^32
 	return httpapi.Limits{Actor: of(rate), Address: of(2 * rate)}, nil
+}
+
+// storage is the URL of where documents are.
+func (c *config) storage() string {
+	if c.blobs != "" {
+		return c.blobs
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(c.data, "blobs"))}).String()
+}
+
+func (c *config) documentBytes() int64 {
+	n, _ := strconv.ParseInt(c.documentMax, 10, 64) // checked before
+	return n
 }
 
 func (c config) role(name string) bool { return slices.Contains(strings.Split(c.roles, ","), name) }

@@ -20,6 +20,7 @@ import (
 
 	"annals/commands"
 	"annals/internal/jobs"
+	"annals/internal/process"
 	"annals/internal/refusals"
 	"annals/projections"
 	"annals/readapi"
@@ -49,6 +50,7 @@ type server struct {
 	refusals *refusals.Store
 	jobs     *jobs.Jobs
 	runner   *projections.Runner
+	rules    *process.Runner
 	metrics  *prometheus.Registry
 	ready    atomic.Bool
 }
@@ -90,6 +92,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	}
 	if cfg.role("worker") {
 		g.Go(func() error { return s.jobs.Run(running) })
+		g.Go(func() error { return s.rules.Run(running) })
 	}
 	g.Go(func() error { return s.refusals.Run(running) })
 	routes, err := s.routes() //nolint:contextcheck // requests have one of their own
