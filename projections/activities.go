@@ -10,8 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"annals/domain"
+	"annals/domain/action"
+	"annals/domain/call"
 	"annals/domain/client"
+	"annals/domain/document"
+	"annals/domain/message"
 	"annals/domain/note"
+	"annals/domain/request"
 	"annals/eventschema"
 	"annals/internal/eventlog"
 )
@@ -27,13 +33,19 @@ var (
 // its own.
 var activities = &Projector{
 	Name: "activities", Version: 1, Tables: activitiesTables, Indexes: activitiesIndexes,
-	Apply: applyActivities, Inserts: []*Insert{insertActivity}, Updates: []*Update{changeActivity},
+	Apply: applyActivities, Inserts: []*Insert{insertActivity, insertPlace}, Updates: []*Update{changeActivity, movePlace},
 }
 
 var (
-	insertActivity = NewInsert("activities", "id", "client_id", "kind", "at", "actor_id", "position", "revision", "pinned", "data", "personal", "sealed", "erased")
+	insertActivity = NewInsert("activities", "id", "client_id", "kind", "at", "actor_id", "position", "revision", "pinned", "data", "personal", "sealed", "erased",
+		"assignee_id", "due_at", "open")
+	// A parameter is null where the value stays; who and when, which can be taken away, have one more.
 	changeActivity = NewUpdate("activities", "id", `revision = $2, data = (data || $3::jsonb) - $4::text[], personal = (personal || $5::jsonb) - $6::text[],
-		pinned = coalesce($7, pinned), sealed = sealed or $8, erased = erased or $9`)
+		pinned = coalesce($7, pinned), sealed = sealed or $8, erased = erased or $9, at = coalesce($10, at), open = coalesce($11, open),
+		assignee_id = case when $12 then $13 else assignee_id end, due_at = case when $14 then $15 else due_at end`)
+
+	insertPlace = NewInsert("places", "client_id", "project_id", "desk_id", "manager_id")
+	movePlace   = NewUpdate("places", "client_id", `project_id = $2, desk_id = $3, manager_id = $4`)
 )
 
 const (
@@ -45,10 +57,21 @@ func applyActivities(b *pgx.Batch, r *eventlog.Record) {
 	switch e := r.Event.(type) {
 	case eventschema.KeyDestroyed:
 		b.Queue(eraseActivities, id(r))
+	case action.Event:
+		applyAction(b, r, e)
+	case call.Event:
+		applyCall(b, r, e)
 	case client.Event:
 		applyChange(b, r)
+		applyPlace(b, r, e)
+	case document.Event:
+		applyDocument(b, r, e)
+	case message.Event:
+		applyMessage(b, r, e)
 	case note.Event:
 		applyNote(b, r, e)
+	case request.Event:
+		applyRequest(b, r, e)
 	}
 }
 
@@ -59,7 +82,10 @@ type activity struct {
 	at       time.Time
 	data     map[string]any
 	personal map[string]any
-	pinned   *bool // nil: as it is
+	pinned   *bool      // nil: as it is
+	open     *bool      // likewise
+	assignee *domain.ID // likewise; the zero ID: nobody
+	due      *time.Time // likewise; the zero time: none
 }
 
 // add queues the row of what the record's event begins.
@@ -69,14 +95,29 @@ func (a activity) insert(b *pgx.Batch, r *eventlog.Record, id pgtype.UUID) {
 	data, _ := parts(a.data)
 	personal, _ := parts(a.personal)
 	insertActivity.Queue(b, id, subject(r), a.kind, a.at, known(r.Meta.Actor), r.Position.Commit, r.Revision, a.pinned != nil && *a.pinned,
-		data, personal, personalIn(r), len(r.Erased) > 0)
+		data, personal, personalIn(r), len(r.Erased) > 0, orNobody(a.assignee), timeOrNull(a.due), a.open)
 }
 
 // change queues what the record's event changes of its row.
 func (a activity) change(b *pgx.Batch, r *eventlog.Record) {
 	data, gone := parts(a.data)
 	personal, forgotten := parts(a.personal)
-	changeActivity.Queue(b, id(r), r.Revision, data, gone, personal, forgotten, a.pinned, personalIn(r), len(r.Erased) > 0)
+	changeActivity.Queue(b, id(r), r.Revision, data, gone, personal, forgotten, a.pinned, personalIn(r), len(r.Erased) > 0,
+		timeOrNull(&a.at), a.open, a.assignee != nil, orNobody(a.assignee), a.due != nil, timeOrNull(a.due))
+}
+
+func orNobody(id *domain.ID) pgtype.UUID {
+	if id == nil {
+		return pgtype.UUID{}
+	}
+	return orNull(*id)
+}
+
+func timeOrNull(at *time.Time) *time.Time {
+	if at == nil || at.IsZero() {
+		return nil
+	}
+	return at
 }
 
 // remove queues the removal of the record's row: the history keeps what it was.
@@ -119,4 +160,14 @@ func personalIn(r *eventlog.Record) bool {
 // applyChange shows that the client itself changed: what, its history says.
 func applyChange(b *pgx.Batch, r *eventlog.Record) {
 	activity{kind: "change", at: r.Meta.At, data: map[string]any{"type": r.Type}}.insert(b, r, known(r.ID))
+}
+
+// applyPlace keeps where the client belongs.
+func applyPlace(b *pgx.Batch, r *eventlog.Record, e client.Event) {
+	switch e := e.(type) { //nolint:gochecksumtype // the others move nobody
+	case client.Registered:
+		insertPlace.Queue(b, id(r), orNull(e.ProjectID), orNull(e.DeskID), orNull(e.ManagerID))
+	case client.Reassigned:
+		movePlace.Queue(b, id(r), orNull(e.To.ProjectID), orNull(e.To.DeskID), orNull(e.To.ManagerID))
+	}
 }
