@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"annals/internal/mail/mailtest"
 )
 
 // file is an attachment of a test.
@@ -64,8 +66,8 @@ func (o *office) sendFiles(to string, files ...file) (*Mailer, uuid.UUID) {
 }
 
 func TestAttachmentsArriveByteForByte(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -86,7 +88,7 @@ func TestAttachmentsArriveByteForByte(t *testing.T) {
 	}
 	m, id := o.sendFiles("fine@example.com", files...)
 	o.became(m, id, Sent)
-	read, err := mail.ReadMessage(strings.NewReader(post.all()[0].raw))
+	read, err := mail.ReadMessage(strings.NewReader(post.All()[0].Raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +133,7 @@ func TestAttachmentsArriveByteForByte(t *testing.T) {
 	if _, err := parts.NextRawPart(); err != io.EOF {
 		t.Error("more parts", err)
 	}
-	for line := range strings.SplitSeq(post.all()[0].raw, "\r\n") {
+	for line := range strings.SplitSeq(post.All()[0].Raw, "\r\n") {
 		if len(line) > 998 { // RFC 5322 §2.1.1
 			t.Errorf("a line of %d characters", len(line))
 		}
@@ -142,7 +144,7 @@ func TestAttachmentsArriveByteForByte(t *testing.T) {
 // begun to take the message, and never sees its end.
 func TestAnAttachmentThatBreaksOff(t *testing.T) {
 	t.Parallel()
-	post := newPostOffice(t, nil).open()
+	post := mailtest.New(t, nil).Open()
 	long := file{name: "long", kind: "text/plain", content: bytes.Repeat([]byte("0123456789"), 100_000), size: 1_000_000}
 	short := long
 	short.size++
@@ -157,7 +159,7 @@ func TestAnAttachmentThatBreaksOff(t *testing.T) {
 		"more than was said": {file{content: []byte("ab"), size: 1}, Queued, "attachment: cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+			o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 			m, id := o.sendFiles("fine@example.com", long, c.file)
 			o.await("an attempt", func() bool { return o.get(m, id).LastError == c.says })
 			if e := o.get(m, id); e.State != c.state {
@@ -166,7 +168,7 @@ func TestAnAttachmentThatBreaksOff(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		if n := len(post.all()); n > 0 {
+		if n := len(post.All()); n > 0 {
 			t.Errorf("%d arrived", n)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"annals/eventschema"
+	"annals/internal/mail/mailtest"
 )
 
 const secret = "https://crm.example/reset#s3cr3t"
@@ -32,12 +33,12 @@ func master(t *testing.T, b byte) *eventschema.LocalMaster {
 
 func TestASecretIsWipedWhenItsMessageEnded(t *testing.T) {
 	t.Parallel()
-	post := newPostOffice(t, nil).open()
+	post := mailtest.New(t, nil).Open()
 	for name, key := range map[string]eventschema.Master{"plain": nil, "sealed": master(t, 1)} {
 		t.Run(name, func(t *testing.T) {
-			o := newOffice(t, Config{SMTP: "smtp://" + post.addr, Master: key})
+			o := newOffice(t, Config{SMTP: "smtp://" + post.Addr, Master: key})
 			m, _ := o.open()
-			sent, refused := o.send(m, secretMessage("fine."+name+"@example.com")), o.send(m, secretMessage(spam+"@example.com"))
+			sent, refused := o.send(m, secretMessage("fine."+name+"@example.com")), o.send(m, secretMessage(mailtest.Spam+"@example.com"))
 			if _, text, html, err := m.Message(t.Context(), sent); err != nil || text != secret || !strings.Contains(html, secret) {
 				t.Error(text, html, err)
 			}
@@ -53,8 +54,8 @@ func TestASecretIsWipedWhenItsMessageEnded(t *testing.T) {
 				t.Error(text, html, err)
 			}
 			o.nowhere("s3cr3t")
-			for _, a := range post.all() {
-				if a.to == "fine."+name+"@example.com" && !strings.Contains(a.raw, "s3cr3t") {
+			for _, a := range post.All() {
+				if a.To == "fine."+name+"@example.com" && !strings.Contains(a.Raw, "s3cr3t") {
 					t.Error("it was not in the message either")
 				}
 			}
@@ -145,8 +146,8 @@ func TestEncryption(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			post := newPostOffice(t, c.server).open(c.wrap...)
-			cfg := Config{SMTP: c.scheme + post.addr + c.query, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+			post := mailtest.New(t, c.server).Open(c.wrap...)
+			cfg := Config{SMTP: c.scheme + post.Addr + c.query, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 			if c.unknown {
 				cfg.TLS = nil
 			}
@@ -160,7 +161,7 @@ func TestEncryption(t *testing.T) {
 				return err
 			}})
 			if c.fails != "" {
-				if err == nil || !strings.HasPrefix(err.Error(), c.fails) || len(post.all()) != 0 || strings.Contains(err.Error(), "wr0ng") {
+				if err == nil || !strings.HasPrefix(err.Error(), c.fails) || len(post.All()) != 0 || strings.Contains(err.Error(), "wr0ng") {
 					t.Error("sent, or another reason:", err)
 				}
 				if r, ok := errors.AsType[*refusal](err); !ok || r.permanent {
@@ -171,8 +172,8 @@ func TestEncryption(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a := post.all()[0]; a.tls != c.encrypted || (a.user != "") != strings.HasPrefix(name, "a user") {
-				t.Errorf("encrypted %v, user %q", a.tls, a.user)
+			if a := post.All()[0]; a.TLS != c.encrypted || (a.User != "") != strings.HasPrefix(name, "a user") {
+				t.Errorf("encrypted %v, user %q", a.TLS, a.User)
 			}
 		})
 	}
@@ -180,8 +181,8 @@ func TestEncryption(t *testing.T) {
 
 func TestAPasswordIsNowhere(t *testing.T) {
 	conf, roots := certificate(t)
-	post := newPostOffice(t, conf).open()
-	o := newOffice(t, Config{SMTP: "smtp://annals:wr0ng@" + post.addr, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
+	post := mailtest.New(t, conf).Open()
+	o := newOffice(t, Config{SMTP: "smtp://annals:wr0ng@" + post.Addr, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
 	m, _ := o.run()
 	id := o.send(m, Message{To: "a@example.com"})
 	o.await("a refusal", func() bool { return o.get(m, id).LastError == "AUTH: 535 5.7.8" })

@@ -19,25 +19,27 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"annals/internal/mail/mailtest"
 )
 
 func TestAMessageArrivesAsItWasWritten(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr, From: `"Ännals, Größe" <annals@bücher.example>`})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr, From: `"Ännals, Größe" <annals@bücher.example>`})
 	m, _ := o.run()
 	msg := Message{
 		To: "zoë.müller@bücher.example", ToName: "Zoë \"Z\" Müller, Dr.", Subject: "Schön, daß Sie da sind – 🎉 " + strings.Repeat("lang ", 20),
 		Text: "Grüße\r\n.\r\n..\nFrom here on\n" + strings.Repeat("x", 2000) + "\n\nEnde", HTML: "<p>Grüße 🎉</p>\n.\n",
 	}
 	e := o.became(m, o.send(m, msg), Sent)
-	got := post.all()
+	got := post.All()
 	if len(got) != 1 || e.Attempts != 1 || e.Ended == nil || e.LastError != "" {
 		t.Fatalf("%d, %+v", len(got), e)
 	}
-	if got[0].to != "zoë.müller@xn--bcher-kva.example" {
-		t.Error(got[0].to)
+	if got[0].To != "zoë.müller@xn--bcher-kva.example" {
+		t.Error(got[0].To)
 	}
-	read, err := mail.ReadMessage(strings.NewReader(got[0].raw))
+	read, err := mail.ReadMessage(strings.NewReader(got[0].Raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +78,8 @@ func TestAMessageArrivesAsItWasWritten(t *testing.T) {
 }
 
 func TestWhatIsRolledBackIsNotSent(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.run()
 	tx, err := o.pool.Begin(t.Context())
 	if err != nil {
@@ -90,7 +92,7 @@ func TestWhatIsRolledBackIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.became(m, o.send(m, Message{To: "a@example.com"}), Sent)
-	if got := post.all(); len(got) != 1 || got[0].to != "a@example.com" {
+	if got := post.All(); len(got) != 1 || got[0].To != "a@example.com" {
 		t.Error(got)
 	}
 }
@@ -98,17 +100,17 @@ func TestWhatIsRolledBackIsNotSent(t *testing.T) {
 // The mail server is down at first, then does everything that one can do to a
 // message, while the process that sends is stopped and started again.
 func TestEveryMessageEnds(t *testing.T) {
-	post := newPostOffice(t, nil).reserve()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Reserve()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, stop := o.run()
 	type fate struct{ to, reason string } // why it fails, if it does
 	want := map[uuid.UUID]fate{}
 	for i := range 4 {
 		for mood, reason := range map[string]string{
-			"fine": "", busyAtRcpt + ".2": "", busyAtEnd + ".1": "", cut + ".2": "", cutAfter + ".1": "", hang + ".1": "",
-			noSuchUser: "RCPT: 550 5.1.1", spam: "end of DATA: 554 5.7.1",
+			"fine": "", mailtest.BusyAtRcpt + ".2": "", mailtest.BusyAtEnd + ".1": "", mailtest.Cut + ".2": "", mailtest.CutAfter + ".1": "", mailtest.Hang + ".1": "",
+			mailtest.NoSuchUser: "RCPT: 550 5.1.1", mailtest.Spam: "end of DATA: 554 5.7.1",
 		} {
-			if i > 1 && mood == hang+".1" {
+			if i > 1 && mood == mailtest.Hang+".1" {
 				continue // takes its time
 			}
 			to := fmt.Sprintf("%s@d%d.example", mood, i)
@@ -123,9 +125,9 @@ func TestEveryMessageEnds(t *testing.T) {
 		all, err := m.Messages(context.Background(), Filter{State: Queued})
 		return err == nil && len(all) == len(want) && strings.Contains(all[0].LastError, "connection refused")
 	})
-	post.open()
+	post.Open()
 	for _, arrivals := range []int{1, 5, 10} {
-		o.await("arrivals", func() bool { return len(post.all()) >= arrivals })
+		o.await("arrivals", func() bool { return len(post.All()) >= arrivals })
 		stop()
 		m, stop = o.run()
 	}
@@ -134,8 +136,8 @@ func TestEveryMessageEnds(t *testing.T) {
 		return err == nil && len(all) == 0
 	})
 	arrived := map[string]int{} // by Message-ID
-	for _, a := range post.all() {
-		arrived[strings.Trim(a.id, "<>")]++
+	for _, a := range post.All() {
+		arrived[strings.Trim(a.ID, "<>")]++
 	}
 	for id, f := range want {
 		e := o.get(m, id)
@@ -149,7 +151,7 @@ func TestEveryMessageEnds(t *testing.T) {
 			}
 		case e.State != Sent || e.LastError != "":
 			t.Errorf("%s: %s %q", f.to, e.State, e.LastError)
-		case strings.HasPrefix(f.to, cutAfter) && n != 2, !strings.HasPrefix(f.to, cutAfter) && n != 1:
+		case strings.HasPrefix(f.to, mailtest.CutAfter) && n != 2, !strings.HasPrefix(f.to, mailtest.CutAfter) && n != 1:
 			t.Errorf("%s: arrived %d times", f.to, n)
 		}
 	}
@@ -178,10 +180,10 @@ func TestAKilledSenderSendsAgain(t *testing.T) {
 
 func testKilled(t *testing.T, send func(*office, *Mailer, string) uuid.UUID) {
 	t.Helper()
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.open()
-	id := send(o, m, hang+".1@example.com")
+	id := send(o, m, mailtest.Hang+".1@example.com")
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +196,7 @@ func testKilled(t *testing.T, send func(*office, *Mailer, string) uuid.UUID) {
 		t.Fatal(err)
 	}
 	select {
-	case <-post.hung: // the server has the letter, and has said nothing yet
+	case <-post.Hung: // the server has the letter, and has said nothing yet
 	case <-time.After(20 * time.Second):
 		t.Error("it never sent")
 	}
@@ -211,8 +213,8 @@ func testKilled(t *testing.T, send func(*office, *Mailer, string) uuid.UUID) {
 	o.exec(`delete from annals_jobs.river_leader`)
 	m, _ = o.run()
 	e := o.became(m, id, Sent)
-	if e.Attempts != 2 || len(post.all()) != 1 {
-		t.Errorf("%+v, arrived %d times", e, len(post.all()))
+	if e.Attempts != 2 || len(post.All()) != 1 {
+		t.Errorf("%+v, arrived %d times", e, len(post.All()))
 	}
 	if e.Ref != nil {
 		o.endedOnce(e)
@@ -222,28 +224,28 @@ func testKilled(t *testing.T, send func(*office, *Mailer, string) uuid.UUID) {
 // PostgreSQL is out of reach at the worst moment: the server has accepted, and that
 // is not noted yet.
 func TestWhatWasSentIsNotedOverAnOutage(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, stop := o.run()
 	m.server.read = time.Minute
-	id := o.send(m, Message{To: slow + "@example.com"})
-	<-post.hung
+	id := o.send(m, Message{To: mailtest.Slow + "@example.com"})
+	<-post.Hung
 	o.exec(`create function annals_mail.outage() returns trigger language plpgsql as $$ begin raise 'out of reach'; end $$`)
 	o.exec(`create trigger outage before update on annals_mail.messages for each row execute function annals_mail.outage()`)
-	post.release()
+	post.Release()
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }() // even then
-	o.await("its arrival", func() bool { return len(post.all()) == 1 })
+	o.await("its arrival", func() bool { return len(post.All()) == 1 })
 	o.exec(`drop trigger outage on annals_mail.messages`)
 	<-stopped
-	if e := o.became(m, id, Sent); e.Attempts != 1 || len(post.all()) != 1 {
-		t.Errorf("%+v, arrived %d times", e, len(post.all()))
+	if e := o.became(m, id, Sent); e.Attempts != 1 || len(post.All()) != 1 {
+		t.Errorf("%+v, arrived %d times", e, len(post.All()))
 	}
 }
 
 func TestItWaitsUntilTheMessageExpires(t *testing.T) {
-	post := newPostOffice(t, nil).reserve()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Reserve()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.run()
 	id := o.send(m, Message{To: "a@example.com", Expires: time.Now().Add(8 * time.Second)})
 	e := o.became(m, id, Failed)
@@ -253,19 +255,19 @@ func TestItWaitsUntilTheMessageExpires(t *testing.T) {
 }
 
 func TestAServerThatHangsIsLeft(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.run()
 	m.server.read = 50 * time.Millisecond
-	id := o.send(m, Message{To: hang + "@example.com", Expires: time.Now().Add(6 * time.Second)})
+	id := o.send(m, Message{To: mailtest.Hang + "@example.com", Expires: time.Now().Add(6 * time.Second)})
 	if e := o.became(m, id, Failed); !strings.HasSuffix(e.LastError, "the server took too long") {
 		t.Errorf("%+v", e)
 	}
 }
 
 func TestALostJobIsQueuedAgainAndTheOldIsForgotten(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.open()
 	lost, old := o.send(m, Message{To: "a@example.com"}), o.send(m, Message{To: "b@example.com"})
 	o.exec(`delete from annals_jobs.river_job`)

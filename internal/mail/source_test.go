@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"annals/internal/mail/mailtest"
 )
 
 // archive is a source: messages are in a table that their owner may change.
@@ -81,8 +83,8 @@ func (o *office) endedOnce(e Entry) {
 }
 
 func TestAMessageOfASourceIsNotStored(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr, From: "Annals <annals@bücher.example>"})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr, From: "Annals <annals@bücher.example>"})
 	m, _ := o.run()
 	ref := o.archived("zoë.müller@bücher.example")
 	id := o.sendFrom(m, ref)
@@ -94,11 +96,11 @@ func TestAMessageOfASourceIsNotStored(t *testing.T) {
 		t.Error("queued again after it was sent")
 	}
 	o.endedOnce(e)
-	got := post.all()
+	got := post.All()
 	if len(got) != 1 || e.Source != "archive" || *e.Ref != ref || e.MessageID != ref.String()+"@xn--bcher-kva.example" {
 		t.Fatalf("%d %+v", len(got), e)
 	}
-	read, err := mail.ReadMessage(strings.NewReader(got[0].raw))
+	read, err := mail.ReadMessage(strings.NewReader(got[0].Raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,16 +117,16 @@ func TestAMessageOfASourceIsNotStored(t *testing.T) {
 }
 
 func TestASourceRefuses(t *testing.T) {
-	post := newPostOffice(t, nil).reserve()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Reserve()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.run()
 	ref := o.archived("a@example.com")
 	id := o.sendFrom(m, ref)
 	o.await("an attempt in vain", func() bool { return o.get(m, id).Attempts > 0 })
 	o.exec(`update letters set refused = 'consent was withdrawn' where ref = $1`, ref)
-	post.open()
+	post.Open()
 	e := o.became(m, id, Failed)
-	if e.LastError != "consent was withdrawn" || len(post.all()) != 0 {
+	if e.LastError != "consent was withdrawn" || len(post.All()) != 0 {
 		t.Errorf("%+v", e)
 	}
 	o.endedOnce(e)
@@ -132,8 +134,8 @@ func TestASourceRefuses(t *testing.T) {
 
 // What a source cannot say now it may say later.
 func TestASourceIsWaitedFor(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.run()
 	ref := o.archived("a@example.com")
 	o.exec(`alter table letters rename to lost`)
@@ -167,8 +169,8 @@ func TestASourceThatSaysNonsense(t *testing.T) {
 
 // The mails that have expired are also ended by the sweep, when their jobs are lost.
 func TestASourceIsToldWhatExpired(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, _ := o.open()
 	one, other := o.sendFrom(m, o.archived("a@example.com")), o.sendFrom(m, o.archived("b@example.com"))
 	o.exec(`delete from annals_jobs.river_job`)
@@ -185,8 +187,8 @@ func TestASourceIsToldWhatExpired(t *testing.T) {
 
 // Ended and the state are written together or not at all.
 func TestASourceThatFailsToHearIsToldAgain(t *testing.T) {
-	post := newPostOffice(t, nil).open()
-	o := newOffice(t, Config{SMTP: "smtp://" + post.addr})
+	post := mailtest.New(t, nil).Open()
+	o := newOffice(t, Config{SMTP: "smtp://" + post.Addr})
 	m, q := o.open()
 	var deaf atomic.Int32
 	s := m.sources["archive"]
@@ -204,7 +206,7 @@ func TestASourceThatFailsToHearIsToldAgain(t *testing.T) {
 	id := o.sendFrom(m, o.archived("a@example.com"))
 	e := o.became(m, id, Sent)
 	o.endedOnce(e)
-	if n := len(post.all()); n != 1 || deaf.Load() != 3 {
+	if n := len(post.All()); n != 1 || deaf.Load() != 3 {
 		t.Errorf("arrived %d times, told %d times", n, deaf.Load())
 	}
 }
