@@ -10,7 +10,9 @@ import (
 func (a *API) fields(api *httpapi.API) {
 	const path = "/api/v1/custom-fields"
 	g := registry[field.State, field.Command, field.Event]{field.Aggregate, field.Ref()}
-	on := func(method, path, summary string) route { return route{method, path, domain.OrganisationManage, summary} }
+	on := func(method, path, summary string) route {
+		return route{method, path, domain.OrganisationManage, summary}
+	}
 	define(a, api, on("POST", path, "Define a custom field of clients, of one project or of all"), g,
 		func(id domain.ID, c field.Define) field.Command {
 			c.ID = id

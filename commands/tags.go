@@ -10,7 +10,9 @@ import (
 func (a *API) tags(api *httpapi.API) {
 	const path = "/api/v1/tags"
 	g := registry[tag.State, tag.Command, tag.Event]{tag.Aggregate, tag.Ref()}
-	on := func(method, path, summary string) route { return route{method, path, domain.OrganisationManage, summary} }
+	on := func(method, path, summary string) route {
+		return route{method, path, domain.OrganisationManage, summary}
+	}
 	define(a, api, on("POST", path, "Define a tag, for clients of one project or of all: those who have one of that name have this one"), g,
 		func(id domain.ID, c tag.Define) tag.Command {
 			c.ID = id

@@ -22,14 +22,14 @@ type fieldItem struct {
 	Required  bool          `json:"required"`
 	Unique    bool          `json:"unique" doc:"Two clients with the same value are something to warn of"`
 	Default   any           `json:"default" doc:"What a new client has; null for nothing"`
-	Options   []fieldOption `json:"options" doc:"What there is to choose from"`
+	Options   []fieldChoice `json:"options" doc:"What there is to choose from"`
 	RetiredAt *time.Time    `json:"retired_at" doc:"Since when the field is not in use any more; null: it is"`
 	CreatedAt time.Time     `json:"created_at"`
 	UpdatedAt time.Time     `json:"updated_at"`
 	Revision  int64         `json:"revision" doc:"Of all custom fields together: send it as If-Match to change what you have seen, and nothing else"`
 }
 
-type fieldOption struct {
+type fieldChoice struct {
 	Key     string `json:"key"`
 	Label   string `json:"label"`
 	Retired bool   `json:"retired,omitempty" doc:"Not to be chosen any more"`
@@ -48,7 +48,7 @@ type fieldRow struct {
 	Required     bool
 	UniqueValues bool
 	Initial      any
-	Options      []fieldOption
+	Options      []fieldChoice
 	RetiredAt    *time.Time
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
