@@ -12,7 +12,7 @@ import (
 // fieldItem is a custom field as it is answered.
 type fieldItem struct {
 	ID        uuid.UUID     `json:"id" format:"uuid"`
-	ProjectID *uuid.UUID    `json:"project_id" format:"uuid" doc:"The project whose clients have the field; null: clients of all projects"`
+	ProjectID *uuid.UUID    `json:"project_id" format:"uuid" nullable:"true" doc:"The project whose clients have the field; null: clients of all projects"`
 	Key       string        `json:"key" doc:"What the field is called in a client's custom" example:"customer_number"`
 	Type      string        `json:"type" enum:"text,long_text,number,money,date,datetime,boolean,one_of,several_of,email,phone,url,employee,client"`
 	Label     string        `json:"label" example:"Customer number"`

@@ -14,13 +14,13 @@ import (
 // tagItem is a tag that somebody has defined, as it is answered.
 type tagItem struct {
 	ID          uuid.UUID  `json:"id" format:"uuid"`
-	ProjectID   *uuid.UUID `json:"project_id" format:"uuid" doc:"The project whose clients are meant; null: clients of all projects"`
+	ProjectID   *uuid.UUID `json:"project_id" format:"uuid" nullable:"true" doc:"The project whose clients are meant; null: clients of all projects"`
 	Name        string     `json:"name" doc:"What clients show" example:"VIP"`
 	Names       []string   `json:"names" doc:"Every name that means this tag: those that it, and the tags merged into it, have or had"`
 	Key         string     `json:"key" doc:"The name that it was first given, under which events have it"`
 	Colour      string     `json:"colour" example:"#1a7f37"`
 	Description string     `json:"description"`
-	MergedInto  *uuid.UUID `json:"merged_into" format:"uuid" doc:"The tag that it is one with; null: it stands for itself"`
+	MergedInto  *uuid.UUID `json:"merged_into" format:"uuid" nullable:"true" doc:"The tag that it is one with; null: it stands for itself"`
 	RetiredAt   *time.Time `json:"retired_at" doc:"Since when it is not offered any more; null: it is"`
 	CreatedAt   time.Time  `json:"created_at"`
 	UpdatedAt   time.Time  `json:"updated_at"`
