@@ -109,6 +109,12 @@ type previewFile struct {
 	Size       int64     `json:"size" doc:"Bytes"`
 }
 
+// previewRequest is for whom a template is looked at.
+type previewRequest struct {
+	ClientID domain.ID `json:"client_id" doc:"Whose values stand where placeholders are" format:"uuid"`
+	Language string    `json:"language,omitempty" doc:"The client's own unless given" maxLength:"100" example:"de-AT"`
+}
+
 type previewed struct {
 	Body preview
 }
@@ -116,10 +122,7 @@ type previewed struct {
 func (a *API) previewTemplate(api *httpapi.API, r route) {
 	type input struct {
 		ID   uuid.UUID `path:"id" format:"uuid"`
-		Body struct {
-			ClientID domain.ID `json:"client_id" doc:"Whose values stand where placeholders are" format:"uuid"`
-			Language string    `json:"language,omitempty" doc:"The client's own unless given" maxLength:"100" example:"de-AT"`
-		}
+		Body previewRequest
 	}
 	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*previewed, error) {
 		by := access.Authority(ctx)

@@ -22,7 +22,7 @@ type TemplateHead struct {
 	Revision        int64      `json:"revision"`
 }
 
-type templateText struct {
+type templateWords struct {
 	Subject string `json:"subject" example:"Welcome, {{client.first_name|dear client}}"`
 	Text    string `json:"text" example:"Hello {{client.name}},\n\nyour contact is {{employee.name}}."`
 	HTML    string `json:"html,omitempty" doc:"As it was made safe" example:"<p>Hello <b>{{client.name}}</b>,</p>"`
@@ -30,7 +30,7 @@ type templateText struct {
 
 type templateItem struct {
 	TemplateHead
-	Texts map[string]templateText `json:"texts" doc:"What it says, by language"`
+	Texts map[string]templateWords `json:"texts" doc:"What it says, by language"`
 }
 
 type templateHeadRow struct {
