@@ -274,7 +274,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 	cases := []struct{ name, content, wantName, served, preview string }{
 		{"../../../../etc/passwd", "root", "passwd", "text/plain; charset=utf-8", "text"},
-		{`..\..\windows\system32\x.dll`, "MZ", "x.dll", "text/plain; charset=utf-8", "text"},
+		{`..\..\windows\system32\x.ini`, "[boot]", "x.ini", "text/plain; charset=utf-8", "text"},
 		{"/etc/cron.d/x", "* * * * * root id", "x", "text/plain; charset=utf-8", "text"},
 		{"invoice\u202efdp.exe", "MZ\x90\x00\x03" + strings.Repeat("\x00", 100), "invoicefdp.exe", "application/octet-stream", "none"},
 		{"photo.png", "<html><script>alert(1)</script>", "photo.png", "application/octet-stream", "none"},

@@ -155,14 +155,15 @@ type documentsRequest struct {
 	Page
 }
 
-type documentRequest struct {
+// OneDocument is a request for one. It is exported for huma, see ActivityData.
+type OneDocument struct {
 	ID   uuid.UUID `path:"id" format:"uuid" doc:"Of the client"`
 	Item uuid.UUID `path:"item" format:"uuid"`
 	After
 }
 
 type contentRequest struct {
-	documentRequest
+	OneDocument
 	Version int `query:"version" doc:"Its number; the latest if left out" minimum:"1"`
 }
 
@@ -184,11 +185,11 @@ func (a *API) documents(ctx context.Context, in *documentsRequest) (*list[docume
 	return out, a.orAbsent(ctx, in.ID, out, err)
 }
 
-func (a *API) document(ctx context.Context, in *documentRequest) (*one[documentItem], error) {
+func (a *API) document(ctx context.Context, in *OneDocument) (*one[documentItem], error) {
 	return fetchDocument(ctx, a, in, documentRow.whole)
 }
 
-func fetchDocument[T any](ctx context.Context, a *API, in *documentRequest, item func(documentRow) T) (*one[T], error) {
+func fetchDocument[T any](ctx context.Context, a *API, in *OneDocument, item func(documentRow) T) (*one[T], error) {
 	q := &query{}
 	q.before = visible(ctx, in.ID)
 	q.and("a.kind = 'document' and a.client_id = " + q.bind(in.ID))
@@ -207,7 +208,7 @@ func (a *API) documentContent(ctx context.Context, in *contentRequest) (*httpapi
 	if a.Blobs == nil {
 		return nil, errNoBytes
 	}
-	found, err := fetchDocument(ctx, a, &in.documentRequest, func(r documentRow) documentItem { return r.whole() })
+	found, err := fetchDocument(ctx, a, &in.OneDocument, func(r documentRow) documentItem { return r.whole() })
 	if err != nil {
 		return nil, err
 	}

@@ -46,15 +46,14 @@ type File struct {
 
 type uploadKey struct{}
 
-// HandleUpload adds an operation that takes one file of at most so many bytes: as
+// HandleUpload adds an operation, a POST, that takes one file of at most so many bytes: as
 // multipart/form-data with its bytes in the part file, after fields name and
 // description, or as the bytes themselves. The handler is called before anything is
 // read, so that it can refuse; its context ends when nothing arrives for a while.
 func HandleUpload[I, O any](a *API, op Op, most int64, h func(context.Context, *I, *Upload) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, DefaultStatus: op.Status, Tags: []string{op.Tag},
-		Security:    []map[string][]string{{"bearer": {}}, {"cookie": {}}},
-		RequestBody: uploadBody(most),
+		Security: []map[string][]string{{"bearer": {}}, {"cookie": {}}},
 	}
 	if op.Needs != "" {
 		o.Extensions = map[string]any{"x-permission": string(op.Needs)}
@@ -82,6 +81,8 @@ func HandleUpload[I, O any](a *API, op Op, most int64, h func(context.Context, *
 		}
 		return out, nil
 	})
+	// Not before, or huma would read the body.
+	a.huma.OpenAPI().Paths[op.Path].Post.RequestBody = uploadBody(most)
 }
 
 func uploadBody(most int64) *huma.RequestBody {
@@ -191,14 +192,17 @@ func (u *Upload) File() (*File, error) {
 }
 
 // fileName is what the part says, paths and all: [multipart.Part.FileName] takes that
-// for a path of this system only.
+// for a path of this system only. Browsers escape three characters, and no others
+// (https://html.spec.whatwg.org/#multipart-form-data).
 func fileName(p *multipart.Part) string {
 	_, params, err := mime.ParseMediaType(p.Header.Get("Content-Disposition"))
 	if err != nil {
 		return ""
 	}
-	return params["filename"]
+	return unescaped.Replace(params["filename"])
 }
+
+var unescaped = strings.NewReplacer("%22", `"`, "%0D", "\r", "%0A", "\n")
 
 func (u *Upload) field(p *multipart.Part, name string) (string, error) {
 	raw, err := io.ReadAll(p)
