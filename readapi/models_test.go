@@ -28,7 +28,11 @@ type models struct {
 
 func newModels(t *testing.T) *models {
 	t.Helper()
-	url := pgtest.Database(t)
+	return modelsOf(t, pgtest.Database(t), newLog(t))
+}
+
+func newLog(t *testing.T) *eventlog.Log {
+	t.Helper()
 	master, err := eventschema.NewLocalMaster(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
@@ -37,13 +41,19 @@ func newModels(t *testing.T) *models {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(log.Close)
+	return log
+}
+
+// modelsOf are the read models of what is in the log.
+func modelsOf(t *testing.T, url string, log *eventlog.Log) *models {
+	t.Helper()
 	for _, p := range projections.All {
 		if err := projections.Rebuild(t.Context(), projections.Config{Database: url, Log: log}, p.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m := &models{API: &API{}}
+	m, err := &models{API: &API{}}, error(nil)
 	if m.owner, err = pgx.Connect(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
