@@ -91,6 +91,10 @@ type Config struct {
 	// days, and one that is still to be sent stays until it ended.
 	Keep time.Duration
 
+	// Retry is how long to wait after the n-th attempt, from 1 on, until the next; the
+	// default is 15 seconds, and twice as long each time up to an hour.
+	Retry func(n int) time.Duration
+
 	Master eventschema.Master // encrypts the bodies of secret messages at rest, unless nil
 	TLS    *tls.Config        // other roots than the system's, for one; may be nil
 	Logger *slog.Logger
@@ -112,7 +116,10 @@ type Mailer struct {
 // Open returns the mailer, and creates what it needs in db. It makes its jobs known
 // to q, so it belongs before q's Run; messages are sent where that runs.
 func Open(ctx context.Context, db *pgxpool.Pool, q *jobs.Jobs, cfg Config) (*Mailer, error) {
-	m := &Mailer{cfg: cfg, db: db, jobs: q, wait: jobs.Backoff(15*time.Second, time.Hour), sources: map[string]Source{}}
+	m := &Mailer{cfg: cfg, db: db, jobs: q, wait: cfg.Retry, sources: map[string]Source{}}
+	if m.wait == nil {
+		m.wait = jobs.Backoff(15*time.Second, time.Hour)
+	}
 	if cfg.Keep == 0 {
 		m.cfg.Keep = 30 * 24 * time.Hour
 	}

@@ -54,7 +54,7 @@ type PostOffice struct {
 }
 
 // User and Password are those that it knows.
-const User, Password = "annals", "pass:w/rd?&"
+const User, Password = "annals", "pass:w/rd?&" //nolint:gosec // they open nothing
 
 // New returns a post office that is closed. With a configuration it offers STARTTLS.
 func New(tb testing.TB, conf *tls.Config) *PostOffice {
@@ -89,7 +89,7 @@ func (p *PostOffice) Open(wrap ...func(net.Listener) net.Listener) *PostOffice {
 
 // Reserve gets an address at which nobody listens.
 func (p *PostOffice) Reserve() *PostOffice {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		p.tb.Fatal(err)
 	}
