@@ -26,6 +26,7 @@ func replayCommand() *cobra.Command {
 	server := remoteFlags(cmd, true)
 	revision := cmd.Flags().Int64("revision", -1, "stop after this revision")
 	asOf := cmd.Flags().String("as-of", "", "stop after this moment: a time as in 2026-01-31T15:04:05Z, or a date with all of its day")
+	activities := cmd.Flags().Bool("activities", false, "what belongs to the client as well: notes, actions and so on, in the order of the log, and at last what all of it came to")
 	asJSON := cmd.Flags().Bool("json", false, "print a line of JSON per event")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := server()
@@ -49,6 +50,9 @@ func replayCommand() *cobra.Command {
 				return err
 			}
 			q.Set("as_of", t.Format(time.RFC3339Nano))
+		}
+		if *activities {
+			q.Set("with", "activities")
 		}
 		res, err := r.do(cmd.Context(), http.MethodGet, "/api/v1/clients/"+id.String()+"/replay?"+q.Encode(), nil)
 		if err != nil {
@@ -78,8 +82,15 @@ type step struct {
 	At       time.Time
 	Actor    struct{ ID, Name string }
 	Erased   []string
+	Of       *struct{ Kind, ID string } // what belongs to the client
+	Event    map[string]any
 	State    map[string]any
-	Error    string
+	End      *struct {
+		Position   string
+		State      map[string]any
+		Activities map[string]int
+	}
+	Error string
 }
 
 // tell prints the lines as they are, or for people.
@@ -101,21 +112,73 @@ func tell(w io.Writer, lines io.Reader, asJSON bool) error {
 			}
 			continue
 		}
-		now := flatten("", s.State)
-		if err := tellStep(w, s, before, now); err != nil {
+		var err error
+		switch {
+		case s.End != nil:
+			err = tellEnd(w, s)
+		case s.Of != nil:
+			err = tellActivity(w, s)
+		default:
+			now := flatten("", s.State)
+			err = tellStep(w, s, before, now)
+			before = now
+		}
+		if err != nil {
 			return err
 		}
-		before = now
 	}
 	return in.Err()
 }
 
-func tellStep(w io.Writer, s step, before, now map[string]any) error {
+// headline is when what happened, and who did it.
+func (s step) headline() string {
 	who := s.Actor.Name
 	if who == "" {
 		who = s.Actor.ID
 	}
-	if _, err := fmt.Fprintf(w, "%d  %s  %s  by %s\n", s.Revision, s.At.UTC().Format("2006-01-02 15:04:05.000000Z"), s.Type, who); err != nil {
+	return fmt.Sprintf("%s  %s  by %s", s.At.UTC().Format("2006-01-02 15:04:05.000000Z"), s.Type, who)
+}
+
+// tellActivity prints an event of what belongs to the client: what it says, since what
+// it changed would take remembering everything.
+func tellActivity(w io.Writer, s step) error {
+	if _, err := fmt.Fprintf(w, "   %s  (%s, revision %d)\n", s.headline(), s.Of.ID, s.Revision); err != nil {
+		return err
+	}
+	delete(s.Event, "client_id")
+	fields := flatten("", s.Event)
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if _, err := fmt.Fprintf(w, "     %s: %v\n", field, fields[field]); err != nil {
+			return err
+		}
+	}
+	if len(s.Erased) > 0 {
+		if _, err := fmt.Fprintf(w, "     erased: %s\n", strings.Join(s.Erased, ", ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellEnd prints what all of it came to.
+func tellEnd(w io.Writer, s step) error {
+	if _, err := fmt.Fprintf(w, "in the end, at position %s of the log\n", s.End.Position); err != nil {
+		return err
+	}
+	fields := flatten("", s.End.State)
+	for kind, n := range s.End.Activities {
+		fields[kind+" (how many)"] = n
+	}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if _, err := fmt.Fprintf(w, "     %s: %v\n", field, fields[field]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tellStep(w io.Writer, s step, before, now map[string]any) error {
+	if _, err := fmt.Fprintf(w, "%d  %s\n", s.Revision, s.headline()); err != nil {
 		return err
 	}
 	all := maps.Clone(now)

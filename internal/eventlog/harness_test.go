@@ -39,7 +39,7 @@ func startNode(t *testing.T, listen, database string) (n *esnode.Node, stop func
 	return n, stop
 }
 
-func openLog(t *testing.T, connection string, settings ...func(*Config)) *Log {
+func openLog(t testing.TB, connection string, settings ...func(*Config)) *Log {
 	t.Helper()
 	master, err := eventschema.NewLocalMaster(bytes.Repeat([]byte{7}, 32))
 	if err != nil {

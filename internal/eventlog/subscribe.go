@@ -37,7 +37,8 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 	return func(yield func(Item, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		sub, err := l.follow(ctx, after)
+		prefixes := ofAggregates()
+		sub, err := l.follow(ctx, after, prefixes)
 		if err != nil {
 			yield(Item{}, fmt.Errorf("subscribe after %s: %w", after, err))
 			return
@@ -59,7 +60,7 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 				}
 			case <-watch.C:
 				watch.Reset(l.idle)
-				if sub, err = l.check(ctx, sub, last); err != nil {
+				if sub, err = l.check(ctx, sub, last, prefixes); err != nil {
 					yield(Item{}, fmt.Errorf("subscription at %s, silent for %v: %w", last, l.idle, err))
 					return
 				}
@@ -74,13 +75,13 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 // check answers for a silent subscription: with itself if nothing has happened in
 // the log, otherwise with a new one. It may well have been in order, since what
 // others write into the log passes it by.
-func (l *Log) check(ctx context.Context, sub following, last Position) (following, error) {
+func (l *Log) check(ctx context.Context, sub following, last Position, prefixes []string) (following, error) {
 	head, err := l.Head(ctx)
 	if err != nil || head.Compare(last) <= 0 || len(sub.events) > 0 {
 		return sub, err
 	}
 	sub.stop()
-	return l.follow(ctx, last)
+	return l.follow(ctx, last, prefixes)
 }
 
 // item turns what the client delivers into an Item; ok is false for what only
@@ -138,13 +139,18 @@ type following struct {
 	stop   context.CancelFunc
 }
 
-// follow starts a subscription and the goroutine that receives from it, which
-// ends with ctx, or when it is stopped.
-func (l *Log) follow(ctx context.Context, after Position) (following, error) {
+// ofAggregates is how the streams of aggregates begin.
+func ofAggregates() []string {
 	prefixes := eventschema.Categories()
 	for i := range prefixes {
 		prefixes[i] += "-"
 	}
+	return prefixes
+}
+
+// follow starts a subscription to the streams whose names begin so, and the goroutine
+// that receives from it, which ends with ctx, or when it is stopped.
+func (l *Log) follow(ctx context.Context, after Position, prefixes []string) (following, error) {
 	opts := esdb.SubscribeToAllOptions{
 		From:               esdb.Position(after),
 		MaxSearchWindow:    4096,

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,10 +25,12 @@ import (
 // Log is the part of [eventlog.Log] that replaying needs.
 type Log interface {
 	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
+	Story(ctx context.Context, of domain.Ref, categories []string) iter.Seq2[eventlog.Record, error]
 }
 
-// Step is one event and what the client was after it.
+// Step is one event and what the client, or what belongs to it, was after it.
 type Step struct {
+	Of       *Belonging        `json:"of,omitempty" doc:"What belongs to the client and changed; missing where the client itself did"`
 	Revision eventlog.Revision `json:"revision"`
 	Position string            `json:"position"`
 	Type     string            `json:"type"`
@@ -36,7 +39,32 @@ type Step struct {
 	Command  domain.ID         `json:"command_id"`
 	Event    any               `json:"event"`
 	Erased   []string          `json:"erased,omitempty"` // fields that are gone because the person has been erased
-	State    State             `json:"state"`
+	State    *State            `json:"state,omitempty" doc:"Of the client, after an event of it"`
+	Item     map[string]any    `json:"item,omitempty" doc:"What belongs to the client, after an event of that: as far as commands go by it"`
+}
+
+// Belonging names what belongs to the client.
+type Belonging struct {
+	Kind string    `json:"kind" example:"note"`
+	ID   domain.ID `json:"id"`
+}
+
+// Line is one line of a story: a step, the end, or that the story broke off.
+type Line struct {
+	*Step
+	End   *End   `json:"end,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Schema implements [huma.SchemaProvider].
+func (Line) Schema(r huma.Registry) *huma.Schema {
+	other := func(name string, s *huma.Schema) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{name: s}, Required: []string{name}}
+	}
+	return &huma.Schema{AnyOf: []*huma.Schema{
+		r.Schema(reflect.TypeFor[Step](), true, ""), other("end", r.Schema(reflect.TypeFor[End](), true, "")),
+		other("error", &huma.Schema{Type: huma.TypeString, Description: "The story broke off here"}),
+	}}
 }
 
 // Actor is who did something.
@@ -53,6 +81,18 @@ type State struct {
 	Status      client.Status `json:"status"`
 	Tags        []string      `json:"tags"`
 	Deactivated bool          `json:"deactivated"`
+	Portal      Portal        `json:"portal,omitzero"`
+}
+
+// Portal is whether a client may sign in to a portal.
+type Portal struct {
+	Access     bool      `json:"access"`
+	Override   bool      `json:"override" doc:"Somebody said so, and the rule does not count"`
+	LastSignIn time.Time `json:"last_sign_in,omitzero"`
+}
+
+func stateOf(s client.State) *State {
+	return &State{s.Details.Name(), s.Details, s.Assignment, s.Status, append([]string{}, s.Tags...), s.Deactivated, Portal(s.Portal)}
 }
 
 // Until bounds a replay; the zero value is up to now.
@@ -68,27 +108,15 @@ func (u Until) admits(r *eventlog.Record) bool {
 // Client yields the steps of a client in order, until and including the bound.
 func Client(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
-		names := map[domain.ID]string{domain.System: "Annals"}
+		names := newNames(log)
 		for rec, s := range fold(ctx, log, id, until) {
 			if rec.Err != nil {
 				yield(Step{}, rec.Err)
 				return
 			}
-			if _, ok := names[rec.Meta.Actor]; !ok {
-				name, err := actorName(ctx, log, rec.Meta.Actor)
-				if err != nil {
-					yield(Step{}, err)
-					return
-				}
-				names[rec.Meta.Actor] = name
-			}
-			step := Step{
-				rec.Revision, rec.Position.String(), rec.Type, rec.Meta.At,
-				Actor{rec.Meta.Actor, names[rec.Meta.Actor]},
-				rec.Meta.Command, rec.Event, rec.Erased,
-				State{s.Details.Name(), s.Details, s.Assignment, s.Status, append([]string{}, s.Tags...), s.Deactivated},
-			}
-			if !yield(step, nil) {
+			step, err := names.step(ctx, &rec)
+			step.State = stateOf(s)
+			if !yield(step, err) || err != nil {
 				return
 			}
 		}
@@ -113,6 +141,31 @@ func fold(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[eve
 			}
 		}
 	}
+}
+
+// names are what those are called who did something: a few people and programs, however
+// long the story is.
+type names struct {
+	log  Log
+	know map[domain.ID]string
+}
+
+func newNames(log Log) *names { return &names{log, map[domain.ID]string{domain.System: "Annals"}} }
+
+// step is a record without what anything was after it.
+func (n *names) step(ctx context.Context, rec *eventlog.Record) (Step, error) {
+	who := rec.Meta.Actor
+	if _, ok := n.know[who]; !ok {
+		name, err := actorName(ctx, n.log, who)
+		if err != nil {
+			return Step{}, err
+		}
+		n.know[who] = name
+	}
+	return Step{
+		Revision: rec.Revision, Position: rec.Position.String(), Type: rec.Type, At: rec.Meta.At, Actor: Actor{who, n.know[who]},
+		Command: rec.Meta.Command, Event: rec.Event, Erased: rec.Erased,
+	}, nil
 }
 
 // actorName is what an employee or an API key is called.
@@ -143,6 +196,7 @@ func actorName(ctx context.Context, log Log, id domain.ID) (string, error) {
 type request struct {
 	ID       uuid.UUID `path:"id" format:"uuid"`
 	Revision int64     `query:"revision" doc:"Stop after this revision; -1 does not" default:"-1" minimum:"-1"`
+	With     string    `query:"with" doc:"activities: what belongs to the client as well, its notes, actions and so on, in the order of the log, and at last what all of it came to" enum:"activities"`
 	AsOf     string    `query:"as_of" doc:"Stop after this moment: a time, or a date with all of its day" maxLength:"40"`
 }
 
@@ -167,16 +221,17 @@ func (r *request) until() (Until, error) {
 	return u, nil
 }
 
-// line is a line of the answer: a step, or the last one of a story that broke off.
-type line struct {
-	*Step
-	Error string `json:"error,omitempty"`
-}
+// scans bounds how many stories with activities are told at a time: each looks at a
+// large part of the log.
+const scans = 2
+
+var errBusy = domain.Errorf(domain.Unavailable, "busy", "others are being told long stories; try again in a moment")
 
 // Routes adds the replay of a client, as lines of JSON.
 func Routes(api *httpapi.API, log Log) {
 	op := httpapi.GetOp("/api/v1/clients/{id}/replay", "Replay a client from the log: a line of JSON per event, with the state after it")
-	op.Lines = Step{}
+	op.Lines = Line{}
+	scanning := make(chan struct{}, scans)
 	httpapi.Handle(api, op, func(ctx context.Context, in *request) (*huma.StreamResponse, error) {
 		until, err := in.until()
 		if err != nil {
@@ -185,21 +240,43 @@ func Routes(api *httpapi.API, log Log) {
 		if err := visible(ctx, log, in.ID); err != nil {
 			return nil, err
 		}
+		story, done := lines(Client(ctx, log, in.ID, until)), func() {}
+		if in.With != "" {
+			select {
+			case scanning <- struct{}{}:
+				done = func() { <-scanning }
+			default:
+				return nil, errBusy
+			}
+			story = Whole(ctx, log, in.ID, until)
+		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			defer done()
 			hc.SetHeader("Content-Type", "application/x-ndjson")
 			out := json.NewEncoder(hc.BodyWriter())
-			for step, err := range Client(ctx, log, in.ID, until) {
+			for line, err := range story {
 				if err != nil {
 					// The status has been sent: a line that is no step says that the story is not whole.
-					_ = out.Encode(line{Error: "the replay broke off; try again"})
+					_ = out.Encode(Line{Error: "the replay broke off; try again"})
 					return
 				}
-				if out.Encode(line{Step: &step}) != nil {
+				if out.Encode(line) != nil {
 					return
 				}
 			}
 		}}, nil
 	})
+}
+
+// lines are steps as lines.
+func lines(steps iter.Seq2[Step, error]) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for step, err := range steps {
+			if !yield(Line{Step: &step}, err) {
+				return
+			}
+		}
+	}
 }
 
 // visible decides by where the client is now, as for everything else about it.
