@@ -28,7 +28,21 @@ func (a *API) templates(api *httpapi.API) {
 		func(p map[string]any) template.Command { return template.Edit{Patch: safeTexts(p)} })
 	bare(a, api, on("POST", path+"/{id}/retire", "Have a template no longer used"), template.Aggregate, template.Command(template.Retire{}))
 	bare(a, api, on("POST", path+"/{id}/restore", "Have a retired template used again"), template.Aggregate, template.Command(template.Restore{}))
+	httpapi.Handle(api, httpapi.GetOp(path+"/placeholders", "List what templates can have filled in"), placeholders)
 	a.previewTemplate(api, route{"POST", path + "/{id}/preview", domain.ClientsView, "See what a template becomes for a client; nothing is sent or kept"})
+}
+
+// placeholderList is what templates can have filled in.
+type placeholderList struct {
+	Body struct {
+		Items []string `json:"items" doc:"Each stands between {{ and }}, with what stands there where the client has none behind a |: {{client.first_name|there}}. Values by key are beside them: client.custom.KEY, client.meta.KEY, client.external_ids.KEY" example:"[\"client.name\",\"client.address.city\"]"`
+	}
+}
+
+func placeholders(context.Context, *struct{}) (*placeholderList, error) {
+	out := &placeholderList{}
+	out.Body.Items = template.Placeholders()
+	return out, nil
 }
 
 func (a *API) createTemplate(api *httpapi.API, r route) {

@@ -12,7 +12,7 @@ import (
 // not look into what is not.
 type TemplateHead struct {
 	ID              uuid.UUID  `json:"id" format:"uuid"`
-	ProjectID       *uuid.UUID `json:"project_id" format:"uuid" doc:"The project for whose clients it is; null: for all clients"`
+	ProjectID       *uuid.UUID `json:"project_id" format:"uuid" nullable:"true" doc:"The project for whose clients it is; null: for all clients"`
 	Name            string     `json:"name" example:"Welcome"`
 	DefaultLanguage string     `json:"default_language" doc:"The language for clients whose own there is not" example:"en"`
 	Languages       []string   `json:"languages" doc:"Those that it has texts in"`
