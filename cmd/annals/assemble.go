@@ -18,7 +18,7 @@ import (
 	"annals/internal/jobs"
 	"annals/internal/mail"
 	"annals/internal/oidc"
-	"annals/internal/process"
+	processes "annals/internal/process"
 	"annals/internal/reader"
 	"annals/internal/refusals"
 	"annals/internal/replay"
@@ -78,7 +78,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.rules, err = process.Open(ctx, s.pool, process.Config{Log: s.log, Logger: s.logger, Now: now, Handlers: []process.Handler{
+	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{Log: s.log, Logger: s.logger, Now: now, Handlers: []processes.Handler{
 		{Name: "messages", Handle: messages.Follow},
 	}}); err != nil {
 		return err

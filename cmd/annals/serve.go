@@ -20,7 +20,7 @@ import (
 
 	"annals/commands"
 	"annals/internal/jobs"
-	"annals/internal/process"
+	processes "annals/internal/process"
 	"annals/internal/refusals"
 	"annals/projections"
 	"annals/readapi"
@@ -50,7 +50,7 @@ type server struct {
 	refusals *refusals.Store
 	jobs     *jobs.Jobs
 	runner   *projections.Runner
-	rules    *process.Runner
+	rules    *processes.Runner
 	metrics  *prometheus.Registry
 	ready    atomic.Bool
 }
