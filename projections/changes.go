@@ -51,7 +51,7 @@ func changesOf(name string, event any) *changes {
 	v := reflect.ValueOf(event)
 	from, to := v.FieldByName("From"), v.FieldByName("To")
 	added, removed := v.FieldByName("Added"), v.FieldByName("Removed")
-	pair := from.IsValid() && to.IsValid() && from.Type() == to.Type()
+	pair, lists := from.IsValid() && to.IsValid() && from.Type() == to.Type(), added.IsValid() && removed.IsValid()
 	switch {
 	case pair && from.Kind() == reflect.Struct:
 		for _, l := range leaves(from.Type()) {
@@ -60,20 +60,19 @@ func changesOf(name string, event any) *changes {
 	case pair:
 		f, _ := v.Type().FieldByName("From")
 		c.add(leaf{name: subjects[name], personal: f.Tag.Get("personal") == "yes"}, from, to)
-	case added.IsValid() && removed.IsValid():
+	case lists:
 		c.all = append(c.all, addedRemoved{subjects[name], value(added), value(removed)})
 	}
 	for _, l := range leaves(v.Type()) {
 		field := v.FieldByIndex(l.index)
-		switch l.name {
-		case "from", "to", "added", "removed": // above
-		case "reason":
+		outer, _, _ := strings.Cut(l.name, ".")
+		switch {
+		case pair && (outer == "from" || outer == "to"), lists && (outer == "added" || outer == "removed"): // above
+		case l.name == "reason":
 			c.reason = field.String()
 			c.mark(l, field)
-		default:
-			if !strings.HasPrefix(l.name, "from.") && !strings.HasPrefix(l.name, "to.") {
-				c.add(l, reflect.Zero(field.Type()), field)
-			}
+		default: // a message is from and to somebody
+			c.add(l, reflect.Zero(field.Type()), field)
 		}
 	}
 	slices.Sort(c.personal)
@@ -145,9 +144,12 @@ var marshaler = reflect.TypeFor[json.Marshaler]()
 func fieldsOf(name string, erased []string) []string {
 	names := make([]string, len(erased))
 	for i, path := range erased {
+		subject, whole := subjects[name]
 		switch path {
 		case "from", "to", "added", "removed":
-			names[i] = subjects[name]
+			if names[i] = subject; !whole {
+				names[i] = path
+			}
 		default:
 			names[i] = strings.TrimPrefix(strings.TrimPrefix(path, "from."), "to.")
 		}

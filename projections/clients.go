@@ -8,7 +8,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/domain"
+	"annals/domain/call"
 	"annals/domain/client"
+	"annals/domain/message"
 	"annals/eventschema"
 	"annals/internal/eventlog"
 	"annals/internal/textfold"
@@ -23,47 +25,59 @@ var (
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 2, Tables: clientsTables, Indexes: clientsIndexes,
-	Apply: applyClients, Inserts: []*Insert{insertClient},
-	Updates: []*Update{editClient, assignClient, retagClient, changeClientStatus, deactivateClient, touchClient, eraseClient},
+	Name: "clients", Version: 3, Tables: clientsTables, Indexes: clientsIndexes,
+	Apply: applyClients, Inserts: []*Insert{insertClient, insertDetails, insertContact},
+	Updates: []*Update{
+		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, portalOfClient, signInClient, contactClient, eraseClient,
+		editDetails, statusOfDetails, eraseDetails,
+	},
 }
 
 var insertClient = NewInsert("clients",
-	"id", "type", "first_name", "middle_name", "last_name", "company", "email", "phone", "website",
+	"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
 	"street", "city", "region", "postal_code", "country",
-	"first_key", "middle_key", "last_key", "company_key", "email_key", "phone_key",
+	"first_key", "middle_key", "last_key", "display_key", "company_key", "email_key", "emails_key", "phone_key", "e164_key", "phones_key",
 	"project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "revision", "erased")
 
 var (
 	// A parameter is null where the detail stays.
 	editClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3,
 		type = coalesce($4, type), first_name = coalesce($5, first_name), middle_name = coalesce($6, middle_name),
-		last_name = coalesce($7, last_name), company = coalesce($8, company), email = coalesce($9, email),
-		phone = coalesce($10, phone), website = coalesce($11, website), street = coalesce($12, street),
-		city = coalesce($13, city), region = coalesce($14, region), postal_code = coalesce($15, postal_code),
-		country = coalesce($16, country), first_key = coalesce($17, first_key), middle_key = coalesce($18, middle_key),
-		last_key = coalesce($19, last_key), company_key = coalesce($20, company_key), email_key = coalesce($21, email_key),
-		phone_key = coalesce($22, phone_key)`)
+		last_name = coalesce($7, last_name), display_name = coalesce($8, display_name), company = coalesce($9, company),
+		email = coalesce($10, email), phone = coalesce($11, phone), website = coalesce($12, website),
+		street = coalesce($13, street), city = coalesce($14, city), region = coalesce($15, region),
+		postal_code = coalesce($16, postal_code), country = coalesce($17, country), first_key = coalesce($18, first_key),
+		middle_key = coalesce($19, middle_key), last_key = coalesce($20, last_key), display_key = coalesce($21, display_key),
+		company_key = coalesce($22, company_key), email_key = coalesce($23, email_key), emails_key = coalesce($24, emails_key),
+		phone_key = coalesce($25, phone_key), e164_key = coalesce($26, e164_key), phones_key = coalesce($27, phones_key)`)
 	assignClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, project_id = $4, desk_id = $5, manager_id = $6`)
 	retagClient  = NewUpdate("clients", "id", `revision = $2, updated_at = $3, tags = array(
 		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")`)
 	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
 	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
-	touchClient        = NewUpdate("clients", "id", `revision = $2, updated_at = $3`)
-	eraseClient        = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', company = '', email = '',
-		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '',
-		last_key = '', company_key = '', email_key = '', phone_key = '', deactivation_reason = ''`).Maybe()
+	portalOfClient     = NewUpdate("clients", "id", `revision = $2, updated_at = $3,
+		portal_access = coalesce($4, portal_access), portal_override = coalesce($5, portal_override)`)
+	signInClient  = NewUpdate("clients", "id", `revision = $2, portal_signed_in_at = greatest(portal_signed_in_at, $3)`)
+	contactClient = NewUpdate("clients", "id", `last_contacted_at = greatest(last_contacted_at, $2)`).Maybe()
+	eraseClient   = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '',
+		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '', last_key = '',
+		display_key = '', company_key = '', email_key = '', emails_key = '', phone_key = '', e164_key = '', phones_key = '', deactivation_reason = ''`).Maybe()
 )
 
 func applyClients(b *pgx.Batch, r *eventlog.Record) {
-	if _, ok := r.Event.(eventschema.KeyDestroyed); ok {
+	switch e := r.Event.(type) {
+	case eventschema.KeyDestroyed:
 		eraseClient.Queue(b, id(r))
-		return
+		eraseDetails.Queue(b, id(r))
+	case client.Event:
+		applyClient(b, r, e)
+		applyDetails(b, r, e)
+	case call.Event, message.Event:
+		applyContact(b, r)
 	}
-	e, ok := r.Event.(client.Event)
-	if !ok {
-		return
-	}
+}
+
+func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 	change := func(u *Update, values ...any) {
 		u.Queue(b, id(r), append([]any{r.Revision, r.Meta.At}, values...)...)
 	}
@@ -90,20 +104,42 @@ func applyClients(b *pgx.Batch, r *eventlog.Record) {
 		change(deactivateClient, r.Meta.At, e.Reason)
 	case client.Reactivated:
 		change(deactivateClient, nil, "")
-	case client.PortalAccessGranted, client.PortalAccessRevoked, client.PortalOverrideCleared, client.PortalSignedIn:
-		change(touchClient)
+	case client.PortalAccessGranted:
+		change(portalOfClient, true, overridden(e.Cause))
+	case client.PortalAccessRevoked:
+		change(portalOfClient, false, overridden(e.Cause))
+	case client.PortalOverrideCleared:
+		change(portalOfClient, nil, false)
+	case client.PortalSignedIn:
+		signInClient.Queue(b, id(r), r.Revision, e.At)
 	}
 }
 
-// details are the values of the columns from type to phone_key. A key is empty
+// overridden is whether access was overridden from then on; nil: as it was.
+func overridden(c client.Cause) any {
+	if c == client.ByOverride {
+		return true
+	}
+	return nil
+}
+
+// details are the values of the columns from type to phones_key. A key is empty
 // exactly where its field is.
 func details(d client.Details) []any {
 	a := d.Address
+	var emails, phones []string
+	for _, e := range d.OtherEmails {
+		emails = append(emails, textfold.Fold(e.Email))
+	}
+	for _, p := range d.OtherPhones {
+		phones = append(phones, textfold.Fold(p.Number), textfold.Digits(p.Number), textfold.Digits(p.E164))
+	}
 	return []any{
-		string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.Company, d.Email, d.Phone, d.Website,
+		string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.DisplayName, d.Company, d.Email, d.Phone, d.Website,
 		a.Street, a.City, a.Region, a.PostalCode, a.Country,
-		textfold.Fold(d.FirstName), textfold.Fold(d.MiddleName), textfold.Fold(d.LastName), textfold.Fold(d.Company), textfold.Fold(d.Email),
-		strings.TrimSpace(textfold.Fold(d.Phone) + " " + textfold.Digits(d.Phone)),
+		textfold.Fold(d.FirstName), textfold.Fold(d.MiddleName), textfold.Fold(d.LastName), textfold.Fold(d.DisplayName), textfold.Fold(d.Company),
+		textfold.Fold(d.Email), strings.Join(emails, " "),
+		strings.TrimSpace(textfold.Fold(d.Phone) + " " + textfold.Digits(d.Phone)), textfold.Digits(d.PhoneE164), strings.TrimSpace(strings.Join(phones, " ")),
 	}
 }
 

@@ -10,3 +10,4 @@ create index if not exists clients_desk_name on clients (desk_id, name_key, id) 
 create index if not exists clients_manager_name on clients (manager_id, name_key, id) include (project_id, desk_id);
 create index if not exists clients_search on clients using gin (search gin_trgm_ops);
 create index if not exists clients_tags on clients using gin (tags);
+create index if not exists client_contacts_client on client_contacts (client_id, at);

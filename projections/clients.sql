@@ -1,4 +1,4 @@
--- One row a client, as the list and the record show it. Nothing that changes with every event is
+-- One row a client, with what the list shows and sorts by; the rest of the record is in client_details. Nothing that changes with every event is
 -- indexed, and a fifth of each page stays free, so that most updates touch no index (HOT).
 --
 -- The columns *_key hold their fields folded for searching and sorting, which is done in Go. What is
@@ -9,6 +9,7 @@ create table clients (
     first_name          text not null default '',
     middle_name         text not null default '',
     last_name           text not null default '',
+    display_name        text not null default '',
     company             text not null default '',
     email               text not null default '',
     phone               text not null default '',
@@ -25,28 +26,40 @@ create table clients (
     tags                text[] not null default '{}',
     deactivated_at      timestamptz,
     deactivation_reason text not null default '',
+    portal_access       boolean not null default false,
+    portal_override     boolean not null default false, -- somebody said so, and the rule does not count
+    portal_signed_in_at timestamptz, -- the latest
+    last_contacted_at   timestamptz, -- the latest of client_contacts
     created_at          timestamptz not null,
-    updated_at          timestamptz not null,
+    updated_at          timestamptz not null, -- what the client does at the portal changes nothing here
     revision            bigint not null,
     erased              boolean not null default false,
     first_key           text not null default '',
     middle_key          text not null default '',
     last_key            text not null default '',
+    display_key         text not null default '',
     company_key         text not null default '',
     email_key           text not null default '',
     phone_key           text not null default '', -- folded, and its digits
+    e164_key            text not null default '', -- the digits of the number as in E.164
+    emails_key          text not null default '', -- of the other addresses
+    phones_key          text not null default '', -- of the other numbers, with the digits of each, and of each as in E.164
     -- client.Details.Name in SQL; TestClientNames holds the two together.
     name                text not null generated always as (
-        case when type <> 'company' and first_name || middle_name || last_name <> ''
+        case when display_name <> '' then display_name
+            when type <> 'company' and first_name || middle_name || last_name <> ''
             then btrim(first_name || coalesce(' ' || nullif(middle_name, ''), '') || coalesce(' ' || nullif(last_name, ''), ''))
             else company end) stored,
     name_key            text collate "C" generated always as ( -- null without a name
-        nullif(case when type <> 'company' and first_name || middle_name || last_name <> ''
+        nullif(case when display_name <> '' then display_key
+            when type <> 'company' and first_name || middle_name || last_name <> ''
             then btrim(first_key || coalesce(' ' || nullif(middle_key, ''), '') || coalesce(' ' || nullif(last_key, ''), ''))
             else company_key end, '')) stored,
     search              text not null generated always as (
-        btrim(coalesce(nullif(first_key, '') || ' ', '') || coalesce(nullif(middle_key, '') || ' ', '') || coalesce(nullif(last_key, '') || ' ', '')
-            || coalesce(nullif(email_key, '') || ' ', '') || coalesce(nullif(company_key, '') || ' ', '') || phone_key)) stored
+        btrim(coalesce(nullif(display_key, '') || ' ', '')
+            || coalesce(nullif(first_key, '') || ' ', '') || coalesce(nullif(middle_key, '') || ' ', '') || coalesce(nullif(last_key, '') || ' ', '')
+            || coalesce(nullif(email_key, '') || ' ', '') || coalesce(nullif(emails_key, '') || ' ', '') || coalesce(nullif(company_key, '') || ' ', '')
+            || coalesce(nullif(phone_key, '') || ' ', '') || coalesce(nullif(e164_key, '') || ' ', '') || phones_key)) stored
 ) with (fillfactor = 80);
 
 -- access.Clients as row-level security, for the reach of clients.view. A setting is read once a query, in
@@ -67,3 +80,25 @@ create policy visible on clients for select to public using (
                 when desk_id is null then manager_id = (select nullif(current_setting('annals.me', true), '')::uuid)
                 else false end
         else false end);
+
+-- All that the record shows and the list does not: a value each path, as client.Flatten has them.
+create table client_details (
+    client_id     uuid primary key,
+    details       jsonb not null default '{}',
+    status_at     timestamptz not null, -- when the status last changed
+    status_reason text not null default ''
+) with (fillfactor = 80);
+
+-- When somebody was in contact with a client: calls, messages that were sent, and those that came.
+create table client_contacts (
+    id        uuid primary key, -- of the call or message
+    client_id uuid not null,
+    at        timestamptz not null
+);
+
+-- Shown to who has been found to see the client in the same transaction, which is what annals.client says.
+create policy visible on client_details for select to public using (
+    client_id = (select nullif(current_setting('annals.client', true), '')::uuid));
+
+create policy visible on client_contacts for select to public using (
+    client_id = (select nullif(current_setting('annals.client', true), '')::uuid));

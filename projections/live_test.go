@@ -58,9 +58,15 @@ func TestLive(t *testing.T) {
 		"tags": []any{"gold", "new", "Ärger"}, "deactivated_at": at(0), "deactivation_reason": "really",
 		"created_at": at(-6), "updated_at": at(0), "revision": 7.0, "erased": false,
 		"first_key": "jurgen", "middle_key": "maria", "last_key": "nunez 1", "company_key": "romero y tomillo", "email_key": "", "phone_key": "(91) 745 6200 917456200",
+		"display_name": "", "display_key": "", "emails_key": "", "e164_key": "", "phones_key": "",
+		"portal_access": false, "portal_override": false, "portal_signed_in_at": nil, "last_contacted_at": nil,
 		"name_key": "jurgen maria nunez 1", "search": "jurgen maria nunez 1 romero y tomillo (91) 745 6200 917456200",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	w.scan(`select jsonb_build_array(client_id, details, status_at, status_reason)::text from annals_read.client_details where client_id = $1`, id)(&row)
+	if diff := cmp.Diff([]any{id.String(), map[string]any{}, at(-3), ""}, parse(t, row)); diff != "" {
 		t.Error(diff)
 	}
 

@@ -2,19 +2,24 @@ package projections
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"annals/domain"
+	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/desk"
 	"annals/domain/employee"
+	"annals/domain/message"
 	"annals/domain/project"
 	"annals/internal/eventlog"
 	"annals/internal/textfold"
@@ -31,28 +36,32 @@ func drawDetails(t *rapid.T) (d client.Details) {
 	} {
 		*s = word.Draw(t, "word")
 	}
+	if rapid.Bool().Draw(t, "more") {
+		for _, s := range []*string{&d.Title, &d.DisplayName, &d.PhoneE164, &d.Address.CountryCode, &d.BillingAddress.City, &d.Billing.IBAN, &d.Affiliation.Source} {
+			*s = word.Draw(t, "word")
+		}
+		d.OtherEmails = drawList(t, func(s string) client.Email { return client.Email{Email: s, Kind: s} })
+		d.OtherPhones = drawList(t, func(s string) client.Phone { return client.Phone{Number: s, E164: "+49"} })
+		keys := rapid.SampledFrom([]string{"a", "b.c", "ä"})
+		if m := rapid.MapOfN(keys, word, 0, 2).Draw(t, "meta"); len(m) > 0 {
+			d.Meta = m
+		}
+		if m := rapid.MapOfN(keys, rapid.SampledFrom([]any{"x", 1.5, true, []any{"y", 2.0}, map[string]any{"amount": "1"}}), 0, 2).Draw(t, "custom"); len(m) > 0 {
+			d.Custom = m
+		}
+		if rapid.Bool().Draw(t, "consent") {
+			d.Consents = map[client.Channel]client.Consent{client.ByChat: {Granted: rapid.Bool().Draw(t, "granted"), At: time.Date(2026, 3, 14, 15, 9, 26, 535897000, time.UTC), Source: word.Draw(t, "source")}}
+		}
+	}
 	return d
 }
 
-// edited is the event that makes from into to.
-func edited(from, to client.Details) client.Edited {
-	e := client.Edited{From: from, To: to}
-	if from.Type == to.Type {
-		e.From.Type, e.To.Type = "", ""
+func drawList[T any](t *rapid.T, of func(string) T) []T {
+	var out []T
+	for _, word := range rapid.SliceOfN(rapid.SampledFrom(words[2:]), 0, 2).Draw(t, "list") {
+		out = append(out, of(word))
 	}
-	pairs := func(d *client.Details) []*string {
-		return []*string{
-			&d.FirstName, &d.MiddleName, &d.LastName, &d.Company, &d.Email, &d.Phone, &d.Website,
-			&d.Address.Street, &d.Address.City, &d.Address.Region, &d.Address.PostalCode, &d.Address.Country,
-		}
-	}
-	was, is := pairs(&e.From), pairs(&e.To)
-	for i := range was {
-		if *was[i] == *is[i] {
-			*was[i], *is[i] = "", ""
-		}
-	}
-	return e
+	return out
 }
 
 // random appends one event, anything that may happen to somebody, and keeps what
@@ -64,12 +73,15 @@ type random struct {
 	states  map[uuid.UUID]client.State
 	erased  map[uuid.UUID]bool
 	people  *people
+
+	contacts map[uuid.UUID]map[uuid.UUID]time.Time // of each client, by what it was
+	calls    map[uuid.UUID]bool                    // those of them that are calls
 }
 
 func (r *random) event(t *rapid.T) {
 	alive := slices.DeleteFunc(slices.Clone(r.clients), func(id uuid.UUID) bool { return r.erased[id] })
-	kind := rapid.IntRange(0, 18).Draw(t, "kind")
-	if kind > 10 {
+	kind := rapid.IntRange(0, 21).Draw(t, "kind")
+	if kind > 13 {
 		r.people.event(t)
 		return
 	}
@@ -108,7 +120,7 @@ func (r *random) event(t *rapid.T) {
 		r.w.erase(id)
 		r.erased[id] = true
 	case 5, 6:
-		r.happens(id, edited(s.Details, drawDetails(t)))
+		r.happens(id, client.Diff(s.Details, drawDetails(t)))
 	case 7:
 		r.happens(id, client.Reassigned{From: s.Assignment, To: where(), Reason: rapid.SampledFrom(words).Draw(t, "reason")})
 	case 8:
@@ -116,12 +128,70 @@ func (r *random) event(t *rapid.T) {
 		remove := slices.DeleteFunc(slices.Clone(s.Tags), func(string) bool { return rapid.Bool().Draw(t, "keep") })
 		r.happens(id, client.Retagged{Added: add, Removed: remove})
 	case 9:
-		r.happens(id, client.StatusChanged{From: s.Status, To: rapid.SampledFrom(client.Statuses).Draw(t, "status")})
+		r.happens(id, client.StatusChanged{From: s.Status, To: rapid.SampledFrom(client.Statuses).Draw(t, "status"), Reason: rapid.SampledFrom(words).Draw(t, "reason")})
 	case 10:
 		if s.Deactivated {
 			r.happens(id, client.Reactivated{})
 		} else {
 			r.happens(id, client.Deactivated{Reason: "because " + rapid.SampledFrom(words).Draw(t, "reason")})
+		}
+	case 11:
+		cause := rapid.SampledFrom([]client.Cause{client.ByRule, client.ByOverride}).Draw(t, "cause")
+		r.happens(id, rapid.SampledFrom([]client.Event{client.PortalAccessGranted{Cause: cause}, client.PortalAccessRevoked{Cause: cause}, client.PortalOverrideCleared{}}).Draw(t, "portal"))
+	case 12:
+		r.happens(id, client.PortalSignedIn{At: drawTime(t)})
+	case 13:
+		r.contact(t, id)
+	}
+}
+
+func drawTime(t *rapid.T) time.Time {
+	return time.Date(2026, 3, rapid.IntRange(1, 28).Draw(t, "day"), 0, 0, 0, 0, time.UTC)
+}
+
+// contact appends something that is a contact with the client, or undoes one.
+func (r *random) contact(t *rapid.T, id uuid.UUID) {
+	if r.contacts == nil {
+		r.contacts = map[uuid.UUID]map[uuid.UUID]time.Time{}
+	}
+	if r.contacts[id] == nil {
+		r.contacts[id] = map[uuid.UUID]time.Time{}
+	}
+	with, at := r.contacts[id], drawTime(t)
+	for _, old := range slices.SortedFunc(maps.Keys(with), domain.CompareIDs) {
+		if !r.calls[old] || rapid.Bool().Draw(t, "another") {
+			continue
+		}
+		if with[old] = at; rapid.Bool().Draw(t, "gone") {
+			delete(with, old)
+			delete(r.calls, old)
+			r.w.appendOf(id, domain.Call, old, call.Deleted{})
+		} else {
+			r.w.appendOf(id, domain.Call, old, call.Edited{From: call.Details{At: at.Add(time.Hour)}, To: call.Details{At: at}})
+		}
+		return
+	}
+	made := uuid.New()
+	with[made] = at
+	switch rapid.IntRange(0, 2).Draw(t, "contact") {
+	case 0:
+		if r.calls == nil {
+			r.calls = map[uuid.UUID]bool{}
+		}
+		r.calls[made] = true
+		r.w.appendOf(id, domain.Call, made, call.Logged{ClientID: id, Details: call.Details{At: at}})
+	case 1:
+		r.w.appendOf(id, domain.Message, made, message.Logged{ClientID: id, At: at})
+	default:
+		delete(with, made)
+		r.w.appendOf(id, domain.Message, made, message.Composed{ClientID: id, To: "x"})
+		if rapid.Bool().Draw(t, "sent") {
+			with[made] = at
+			r.w.appendOf(id, domain.Message, made, message.Sent{At: at})
+			if rapid.Bool().Draw(t, "bounced") {
+				delete(with, made)
+				r.w.appendOf(id, domain.Message, made, message.Bounced{At: at})
+			}
 		}
 	}
 }
@@ -172,6 +242,7 @@ func (r *random) check(id uuid.UUID) {
 	if r.erased[id] {
 		d = client.Details{Type: d.Type}
 	}
+	r.checkDetails(id, d)
 	var got client.Details
 	var name, key, search string
 	var a [3]*uuid.UUID
@@ -179,9 +250,9 @@ func (r *random) check(id uuid.UUID) {
 	var tags []string
 	var deactivated, erased bool
 	var revision eventlog.Revision
-	r.w.scan(`select type, first_name, middle_name, last_name, company, email, phone, website, street, city, region, postal_code, country,
+	r.w.scan(`select type, first_name, middle_name, last_name, display_name, company, email, phone, website, street, city, region, postal_code, country,
 		name, coalesce(name_key, ''), search, project_id, desk_id, manager_id, status, tags, deactivated_at is not null, erased, revision from annals_read.clients where id = $1`, id)(
-		&got.Type, &got.FirstName, &got.MiddleName, &got.LastName, &got.Company, &got.Email, &got.Phone, &got.Website,
+		&got.Type, &got.FirstName, &got.MiddleName, &got.LastName, &got.DisplayName, &got.Company, &got.Email, &got.Phone, &got.Website,
 		&got.Address.Street, &got.Address.City, &got.Address.Region, &got.Address.PostalCode, &got.Address.Country,
 		&name, &key, &search, &a[0], &a[1], &a[2], &status, &tags, &deactivated, &erased, &revision)
 	at := func(id *uuid.UUID) (out uuid.UUID) {
@@ -191,17 +262,79 @@ func (r *random) check(id uuid.UUID) {
 		return out
 	}
 	assignment := client.Assignment{ProjectID: at(a[0]), DeskID: at(a[1]), ManagerID: at(a[2])}
-	if !reflect.DeepEqual(got, d) || assignment != s.Assignment || status != s.Status || !slices.Equal(tags, s.Tags) || deactivated != s.Deactivated || erased != r.erased[id] ||
+	inColumns := client.Details{
+		Type: d.Type, FirstName: d.FirstName, MiddleName: d.MiddleName, LastName: d.LastName, DisplayName: d.DisplayName, Company: d.Company,
+		Email: d.Email, Phone: d.Phone, Website: d.Website, Address: d.Address,
+	}
+	inColumns.Address.CountryCode = ""
+	if !reflect.DeepEqual(got, inColumns) || assignment != s.Assignment || status != s.Status || !slices.Equal(tags, s.Tags) || deactivated != s.Deactivated || erased != r.erased[id] ||
 		revision != r.w.at[eventlog.Stream(domain.Client, id)] {
 		t.Errorf("client %s is\n%+v %+v %s %q %v %v %d, and should be\n%+v", id, got, assignment, status, tags, deactivated, erased, revision, s)
 	}
 	if name != d.Name() || key != textfold.Fold(d.Name()) {
 		t.Errorf("the name of %+v is %q, folded %q, and should be %q, %q", d, name, key, d.Name(), textfold.Fold(d.Name()))
 	}
-	for _, s := range []string{d.Name(), d.Company, d.Email, d.Phone, textfold.Digits(d.Phone)} {
+	found := []string{d.Name(), d.DisplayName, d.Company, d.Email, d.Phone, textfold.Digits(d.Phone), textfold.Digits(d.PhoneE164)}
+	for _, e := range d.OtherEmails {
+		found = append(found, e.Email)
+	}
+	for _, p := range d.OtherPhones {
+		found = append(found, p.Number, textfold.Digits(p.Number), textfold.Digits(p.E164))
+	}
+	for _, s := range found {
 		if s = textfold.Fold(s); !strings.Contains(search, s) && (s != textfold.Fold(d.Name()) || d.Type == client.Person) {
 			t.Errorf("%q is not found in %q", s, search)
 		}
+	}
+}
+
+// checkDetails holds what is beside the columns to the domain's own fold.
+func (r *random) checkDetails(id uuid.UUID, d client.Details) {
+	s, t := r.states[id], r.w.t
+	var raw []byte
+	var access, override bool
+	var signedIn, contacted *time.Time
+	r.w.scan(`select d.details, c.portal_access, c.portal_override, c.portal_signed_in_at, c.last_contacted_at
+		from annals_read.client_details d join annals_read.clients c on c.id = d.client_id where d.client_id = $1`, id)(&raw, &access, &override, &signedIn, &contacted)
+	var got map[string]any
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	for path, column := range map[string]string{"type": string(d.Type), "display_name": d.DisplayName, "address.city": d.Address.City} {
+		if _, twice := got[path]; twice {
+			t.Errorf("%s, %q, is in both tables", path, column)
+		}
+	}
+	rest, err := client.Inflate(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rest
+	all.Type, all.FirstName, all.MiddleName, all.LastName, all.DisplayName, all.Company = d.Type, d.FirstName, d.MiddleName, d.LastName, d.DisplayName, d.Company
+	all.Email, all.Phone, all.Website = d.Email, d.Phone, d.Website
+	code := rest.Address.CountryCode
+	all.Address = d.Address
+	all.Address.CountryCode = code
+	if !reflect.DeepEqual(all, d) {
+		t.Errorf("client %s has\n%+v, and should have\n%+v", id, all, d)
+	}
+	at := func(p *time.Time) (out time.Time) {
+		if p != nil {
+			out = p.UTC()
+		}
+		return out
+	}
+	if (client.Portal{Access: access, Override: override, LastSignIn: at(signedIn)}) != s.Portal {
+		t.Errorf("client %s at the portal: %v %v %v, and should be %+v", id, access, override, signedIn, s.Portal)
+	}
+	var last time.Time
+	for _, at := range r.contacts[id] {
+		if at.After(last) {
+			last = at
+		}
+	}
+	if got := at(contacted); !got.Equal(last) {
+		t.Errorf("client %s was last contacted at %v, and should have been at %v", id, got, last)
 	}
 }
 
@@ -224,7 +357,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[activities api_keys clients desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records role_periods roles]"; fmt.Sprint(got) != want {
+	if want := "[activities api_keys client_contacts client_details clients desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records role_periods roles]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }

@@ -152,8 +152,8 @@ func (c Edit) decide(s State, w domain.World, m domain.Meta) ([]Event, error) {
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	e := Edited{}
-	if e.From, e.To = diff(s.Details, to); e.From.empty() && e.To.empty() {
+	e := Diff(s.Details, to)
+	if e.From.empty() && e.To.empty() {
 		return nil, nil
 	}
 	return []Event{e}, nil

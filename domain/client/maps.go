@@ -165,6 +165,12 @@ func diff(from, to Details) (was, is Details) {
 	return was, is
 }
 
+// Diff is the edit that leads from one to the other.
+func Diff(from, to Details) Edited {
+	was, is := diff(from, to)
+	return Edited{From: was, To: is}
+}
+
 // same says whether nothing differs.
 func (d Details) same(as Details) bool {
 	was, is := diff(d, as)
