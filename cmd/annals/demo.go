@@ -28,6 +28,7 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 	mira := d.employee("Mira Okafor", "mira@annals.localhost", role.DeskManager, []domain.ID{north}, []domain.ID{sales, care})
 	tom := d.employee("Tom Adeyemi", "tom@annals.localhost", role.Agent, []domain.ID{north}, []domain.ID{sales})
 	jonas := d.employee("Jonas Lindqvist", "jonas@annals.localhost", role.ProjectAdmin, []domain.ID{south}, []domain.ID{yard})
+	d.employee("Nora Haddad", "nora@annals.localhost", role.ProjectAdmin, []domain.ID{north}, []domain.ID{sales, care})
 	d.employee("Vera Kaya", "vera@annals.localhost", role.Auditor, nil, nil)
 
 	elena := d.client(client.Register{
@@ -57,7 +58,7 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 	if d.err != nil {
 		return d.err
 	}
-	_, err := fmt.Fprintf(out, "sample data: sign in as %s, or with the password %[2]s as mira@annals.localhost (desk manager), tom@ (agent), jonas@ (project admin) or vera@ (auditor)\n", s.adminEmail, demoPassword)
+	_, err := fmt.Fprintf(out, "sample data: sign in as %s, or with the password %[2]s as mira@annals.localhost (desk manager), tom@ (agent), nora@ and jonas@ (project admins) or vera@ (auditor)\n", s.adminEmail, demoPassword)
 	return err
 }
 
