@@ -44,7 +44,7 @@ func HandleEvents[I any](a *API, op Op, h func(context.Context, *I) (Follow, err
 		if err != nil {
 			return nil, err
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // its own, without the bound
 			_, w := humamux.Unwrap(hc)
 			ctx, cancel := unbound(hc.Context())
 			defer cancel()
