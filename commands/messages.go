@@ -19,11 +19,11 @@ import (
 // messages takes the commands to messages. How they are sent, [Messages] says.
 func (a *API) messages(api *httpapi.API) {
 	const path = "/api/v1/clients/{id}/messages"
-	on := func(method, path, summary string) route { return route{method, path, domain.ClientsMessage, summary} }
-	a.compose(api, on("POST", path, "Send an e-mail to a client, of a template or as it is written, with documents of the client"))
-	a.previewMessage(api, on("POST", path+"/preview", "See what a message would be, and whether it would be sent; nothing is sent or kept"))
-	a.logReply(api, on("POST", path+"/log", "Write down an e-mail from a client"))
-	within[message.Bounce](a, api, on("POST", path+"/{item}/bounced", "Tell that a message came back"), message.Aggregate)
+	on := func(path, summary string) route { return route{"POST", path, domain.ClientsMessage, summary} }
+	a.compose(api, on(path, "Send an e-mail to a client, of a template or as it is written, with documents of the client"))
+	a.previewMessage(api, on(path+"/preview", "See what a message would be, and whether it would be sent; nothing is sent or kept"))
+	a.logReply(api, on(path+"/log", "Write down an e-mail from a client"))
+	within[message.Bounce](a, api, on(path+"/{item}/bounced", "Tell that a message came back"), message.Aggregate)
 }
 
 // Writing is a message as somebody writes it. It is exported for huma, see Keyed.

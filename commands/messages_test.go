@@ -171,7 +171,7 @@ func TestMessages(t *testing.T) {
 	}{
 		{Map{"subject": "S"}, "text"},
 		{with("to", "x@evil.example"), "to"},
-		{with("subject", "S\r\nBcc: x@example.com\r\n" + strings.Repeat("x", 200)), "subject"},
+		{with("subject", "S\r\nBcc: x@example.com\r\n"+strings.Repeat("x", 200)), "subject"},
 		{with("template_id", template), "template_id"},
 		{Map{"template_id": uuid.NewString()}, "template_id"},
 		{Map{"template_id": elsewhere}, "template_id"},

@@ -264,7 +264,9 @@ func TestWhatIsNotToBeSentAnyMore(t *testing.T) {
 		t.Errorf("%d arrived", len(all))
 	}
 	// Nothing can be written down any more about whoever is erased, nor is there need to.
-	d.await("that it ended is known", func() bool { return strings.Contains(d.Logs.String(), "is not noted, since the client has been erased") })
+	d.await("that it ended is known", func() bool {
+		return strings.Contains(d.Logs.String(), "is not noted, since the client has been erased")
+	})
 	var reason string
 	if err := d.DB.QueryRow(t.Context(), `select last_error from annals_mail.messages where ref = $1 and state = 'failed'`, erased.id).Scan(&reason); err != nil || reason != "the client has been erased" {
 		t.Error(reason, err)
