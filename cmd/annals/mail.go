@@ -59,7 +59,11 @@ func listMail(cmd *cobra.Command, m *mail.Mailer, _ []string) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tCREATED\tSTATE\tATTEMPTS\tTO\tSUBJECT\tLAST ERROR")
 	for _, e := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Created.UTC().Format(time.RFC3339), e.State, e.Attempts, e.To, e.Subject, e.LastError)
+		to := e.To
+		if e.Ref != nil {
+			to = e.Source + " " + e.Ref.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Created.UTC().Format(time.RFC3339), e.State, e.Attempts, to, e.Subject, e.LastError)
 	}
 	return w.Flush()
 }
@@ -72,6 +76,9 @@ func showMail(cmd *cobra.Command, m *mail.Mailer, args []string) error {
 	e, text, _, err := m.Message(cmd.Context(), id)
 	if err != nil {
 		return err
+	}
+	if e.Ref != nil {
+		text = "(what it says is in " + e.Source + " " + e.Ref.String() + ", and whom it is to)\n"
 	}
 	if e.Wiped != nil {
 		text = "(what it said is gone since " + e.Wiped.UTC().Format(time.RFC3339) + ")\n"
