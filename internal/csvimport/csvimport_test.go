@@ -192,7 +192,7 @@ func TestUsage(t *testing.T) {
 		"empty":               {"", base, "the file is empty"},
 		"only empty lines":    {"\n\r\n\n", base, "the file is empty"},
 		"only a mark":         {"\ufeff", base, "the file is empty"},
-		"unknown field":       {"a,b\n", mapping(map[string]string{"name": "a"}), `no field "name"; there are type, first_name`},
+		"unknown field":       {"a,b\n", mapping(map[string]string{"name": "a"}), `no field "name"; there are type, title, first_name`},
 		"unknown column":      {"a,b\n", mapping(map[string]string{"company": "c"}), `no column "c" for company; it has "a", "b"`},
 		"column twice":        {"a,a\n", mapping(map[string]string{"company": "a"}), `2 columns "a"`},
 		"nothing maps":        {"a,b\n", base, "no column is called like a field"},

@@ -17,9 +17,18 @@ import (
 )
 
 // Fields are the names of all that a row can give a client, one inside another
-// written outer.inner.
+// written outer.inner. Beside them there are those of [keyed].
 func Fields() []string {
 	return append(client.Fields(), "project_id", "desk_id", "manager_id", "status", "tags")
+}
+
+// keyed are fields that hold values by keys that people make up: meta.KEY, say.
+var keyed = []string{"custom", "external_ids", "meta"}
+
+// inKeyed is the field and key of a name like that.
+func inKeyed(name string) (field, key string, ok bool) {
+	field, key, _ = strings.Cut(name, ".")
+	return field, key, key != "" && slices.Contains(keyed, field)
 }
 
 // ParseMap reads pairs field=Column, separated by commas, into a map from field to
@@ -153,8 +162,8 @@ func mapped(header []string, want map[string]string) (map[string]int, error) {
 	known := Fields()
 	columns := map[string]int{}
 	for _, field := range slices.Sorted(maps.Keys(want)) {
-		if !slices.Contains(known, field) {
-			return nil, usagef("map: there is no field %q; there are %s", field, strings.Join(known, ", "))
+		if _, _, free := inKeyed(field); !free && !slices.Contains(known, field) {
+			return nil, usagef("map: there is no field %q; there are %s, and %s.KEY", field, strings.Join(known, ", "), strings.Join(keyed, ".KEY, "))
 		}
 		name := strings.TrimSpace(want[field])
 		found := columnsNamed(header, func(h string) bool { return h == name })
@@ -174,11 +183,24 @@ func mapped(header []string, want map[string]string) (map[string]int, error) {
 }
 
 // sameNames maps the columns that are called like a field, or like the inner part
-// of one.
+// of one: of an address, the first.
 func sameNames(header []string) (map[string]int, error) {
 	columns := map[string]int{}
+	for i, h := range header {
+		h = strings.TrimSpace(h)
+		if _, _, free := inKeyed(h); !free {
+			continue
+		}
+		if first, twice := columns[h]; twice {
+			return nil, usagef("the columns %q and %q could both be %s: say which in a map", header[first], header[i], h)
+		}
+		columns[h] = i
+	}
 	for _, field := range Fields() {
 		inner := field[strings.LastIndexByte(field, '.')+1:]
+		if strings.HasPrefix(field, "work_address.") || strings.HasPrefix(field, "billing_address.") {
+			inner = field
+		}
 		found := columnsNamed(header, func(h string) bool { return fold(h) == fold(field) || fold(h) == fold(inner) })
 		switch len(found) {
 		case 0:
@@ -248,6 +270,15 @@ func (m *mapping) command(row []string) (key string, body []byte, err error) {
 	for _, name := range names {
 		v := values[name]
 		canonical = fmt.Appendf(canonical, "%s=%d:%s\n", name, len(v), v)
+		if field, key, free := inKeyed(name); free {
+			in, ok := tree[field].(map[string]any)
+			if !ok {
+				in = map[string]any{}
+				tree[field] = in
+			}
+			in[key] = v
+			continue
+		}
 		inner, leaf := tree, name
 		for outer, rest, more := strings.Cut(leaf, "."); more; outer, rest, more = strings.Cut(leaf, ".") {
 			next, ok := inner[outer].(map[string]any)

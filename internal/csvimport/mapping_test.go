@@ -3,6 +3,7 @@ package csvimport
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,5 +107,53 @@ func TestMapIsForgivingAboutCase(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"company": 0, "phone": 2}, columns); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestRestOfTheRecord: what there is beside names and one address has columns as well;
+// of three addresses one that is only called city is the first.
+func TestRestOfTheRecord(t *testing.T) {
+	const project = "0f0e0d0c-0b0a-4908-8706-050403020100"
+	for header, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"last_name,city,work_address.city,IBAN,source,language,meta.Fair.2026,external_ids.erp": {
+			want: `{"last_name":"0","address":{"city":"1"},"work_address":{"city":"2"},"billing":{"iban":"3"},"affiliation":{"source":"4"},"language":"5","meta":{"Fair.2026":"6"},"external_ids":{"erp":"7"},"project_id":"` + project + `"}`,
+		},
+		"Name,Colour": {
+			Options{Map: map[string]string{"last_name": "name", "custom.colour": "Colour", "billing_address.city": "name"}},
+			`{"last_name":"0","custom":{"colour":"1"},"billing_address":{"city":"0"},"project_id":"` + project + `"}`,
+		},
+	} {
+		c.o.Project = project
+		names := strings.Split(header, ",")
+		m, err := newMapping(names, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]string, len(names))
+		for i := range row {
+			row[i] = strconv.Itoa(i)
+		}
+		_, body, err := m.command(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want any
+		if json.Unmarshal(body, &got) != nil || json.Unmarshal([]byte(c.want), &want) != nil {
+			t.Fatal(string(body))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", header, diff)
+		}
+	}
+	for _, wrong := range []map[string]string{{"meta.": "a"}, {"meta": "a"}, {"address": "a"}, {"phone_e164": "a"}} {
+		if _, err := newMapping([]string{"a"}, Options{Project: project, Map: wrong}); err == nil {
+			t.Errorf("%v is taken", wrong)
+		}
+	}
+	if _, err := newMapping([]string{"meta.a", "meta.a"}, Options{Project: project}); err == nil {
+		t.Error("two columns of one key are taken")
 	}
 }
