@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 
@@ -101,7 +102,7 @@ func TestValues(t *testing.T) {
 		{field: LongText, value: "a\r\nb\n", want: "a\nb"},
 		{field: LongText, value: strings.Repeat("ä", 20_001), code: "too_long"},
 		{field: Number, value: 12.5, want: "12.5"},
-		{field: Number, value: -0.0, want: "0"},
+		{field: Number, value: math.Copysign(0, -1), want: "0"},
 		{field: Number, value: "-0.00", want: "0"},
 		{field: Number, value: "+007.50", want: "7.5"},
 		{field: Number, value: " 12 ", want: "12"},
