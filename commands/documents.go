@@ -307,7 +307,7 @@ func (a *API) deleteDocument(ctx context.Context, at Item, r route, p Params, c 
 }
 
 // SweepDocuments deletes bytes that the log does not have, which a process left behind
-// that was killed, and answers of how many documents it looked.
+// that was killed, and answers how many it has settled.
 func (a *API) SweepDocuments(ctx context.Context) (int, error) {
 	return a.Documents.Blobs.Sweep(ctx, a.documentContents)
 }

@@ -111,6 +111,9 @@ func (s *System) Again(tb testing.TB) *System {
 // Storage is the directory of documents.
 func (s *System) Storage() string { return strings.TrimPrefix(s.storage, "file://") }
 
+// EventStore is the connection string of the log.
+func (s *System) EventStore() string { return s.eventStore }
+
 func (s *System) open(tb testing.TB) {
 	tb.Helper()
 	master, err := eventschema.NewLocalMaster(make([]byte, 32))

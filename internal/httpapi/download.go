@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -105,11 +106,12 @@ func (a *API) send(ctx context.Context, w http.ResponseWriter, d *Download, from
 	buf := make([]byte, 32<<10)
 	for sent := int64(0); ; {
 		n, err := from.Read(buf)
-		if sent+int64(n) > d.Size || err == io.EOF && sent+int64(n) < d.Size { //nolint:errorlint // io.EOF is never wrapped
-			err = io.ErrUnexpectedEOF
+		left := d.Size - sent - int64(n)
+		if err == nil && left == 0 {
+			_, err = io.ReadFull(from, make([]byte, 1)) // that nothing follows is found out before the last bytes go
 		}
-		if err != nil && err != io.EOF { //nolint:errorlint // the same
-			a.logger.ErrorContext(ctx, "a file could not be sent to its end", "request_id", access.From(ctx).Request.String(), "err", err)
+		if ended := errors.Is(err, io.EOF); ended != (left == 0) || err != nil && !ended {
+			a.logger.ErrorContext(ctx, "a file could not be sent to its end", "request_id", access.From(ctx).Request.String(), "left", left, "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		now := time.Now() //nolint:forbidigo // the same
