@@ -62,6 +62,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
 	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
+	s.live = s.reads.Follow(s.log, s.logger)
 	store := commands.NewStore(s.log)
 	store.Logger = s.logger
 	s.commands = &commands.API{
@@ -78,9 +79,14 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{Log: s.log, Logger: s.logger, Now: now, Handlers: []processes.Handler{
-		{Name: "messages", Handle: messages.Follow},
-	}}); err != nil {
+	rules, err := commands.NewRules(ctx, commands.RulesConfig{API: s.commands, Jobs: s.jobs, DB: s.pool, Mailer: mailer})
+	if err != nil {
+		return err
+	}
+	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
+		Log: s.log, Logger: s.logger, Now: now,
+		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}),
+	}); err != nil {
 		return err
 	}
 	s.metrics.MustRegister(s.rules.Collector())

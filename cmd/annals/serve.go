@@ -20,6 +20,7 @@ import (
 
 	"annals/commands"
 	"annals/internal/jobs"
+	"annals/internal/live"
 	processes "annals/internal/process"
 	"annals/internal/refusals"
 	"annals/projections"
@@ -51,6 +52,7 @@ type server struct {
 	jobs     *jobs.Jobs
 	runner   *projections.Runner
 	rules    *processes.Runner
+	live     *live.Hub
 	metrics  *prometheus.Registry
 	ready    atomic.Bool
 }
@@ -93,6 +95,9 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	if cfg.role("worker") {
 		g.Go(func() error { return s.jobs.Run(running) })
 		g.Go(func() error { return s.rules.Run(running) })
+	}
+	if cfg.role("api") {
+		g.Go(func() error { return s.live.Run(running) })
 	}
 	g.Go(func() error { return s.refusals.Run(running) })
 	routes, err := s.routes() //nolint:contextcheck // requests have one of their own
@@ -181,6 +186,9 @@ func (s *server) check(ctx context.Context) error {
 	}
 	if err := s.runner.Ready(ctx); err != nil {
 		return fmt.Errorf("read models: %w", err)
+	}
+	if s.role("worker") {
+		return s.rules.Ready(ctx)
 	}
 	return nil
 }
