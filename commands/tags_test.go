@@ -75,3 +75,45 @@ func TestTags(t *testing.T) {
 	head.Post(t, tagsPath+"/"+id+"/restore", nil).Want(t, 200)
 	head.Post(t, tagsPath+"/"+uuid.NewString()+"/retire", nil).Problem(t, 404, "tag.absent")
 }
+
+// Renaming and merging are one event, and are everywhere at once: where clients are
+// shown, where they are looked for, by old names and new, and in other projects not.
+func TestTagsOfClients(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
+	a := s.Admin(t)
+	project, other := a.Project(t, "Tagged"), a.Project(t, "Tagged elsewhere")
+	vip, old, gold := unique("VIP"), unique("Old"), unique("Gold")
+	before := a.Client(t, project, "Before", Map{"tags": []string{vip}}) // tagged before anybody defined it
+	both := a.Client(t, project, "Both", Map{"tags": []string{old, vip}})
+	elsewhere := a.Client(t, other, "Elsewhere", Map{"tags": []string{vip}})
+	tags := func(id string) string { return a.Get(t, "/api/v1/clients/"+id).Want(t, 200).Text("tags") }
+	found := func(name string) int {
+		return len(a.Get(t, "/api/v1/clients?tag="+name+"&project="+project+"&project="+other).Want(t, 200).List("items"))
+	}
+	id := a.Post(t, tagsPath, Map{"project_id": project, "name": vip}).Want(t, 201).Text("id")
+	second := a.Post(t, tagsPath, Map{"project_id": project, "name": old}).Want(t, 201).Text("id")
+	a.Patch(t, tagsPath+"/"+id, Map{"name": gold}).Want(t, 200)
+	after := a.Client(t, project, "After", Map{"tags": []string{strings.ToUpper(gold)}})
+	for client, want := range map[string]string{before: "[" + gold + "]", after: "[" + gold + "]", both: "[" + gold + " " + old + "]", elsewhere: "[" + vip + "]"} {
+		if got := tags(client); got != want {
+			t.Errorf("%s has %s, want %s", client, got, want)
+		}
+	}
+	for name, want := range map[string]int{gold: 3, strings.ToLower(gold): 3, vip: 4, old: 1, gold + "x": 0} {
+		if got := found(name); got != want {
+			t.Errorf("%s finds %d, want %d", name, got, want)
+		}
+	}
+	a.Post(t, tagsPath+"/"+second+"/merge", Map{"into": id}).Want(t, 200)
+	if got := tags(both); got != "["+gold+"]" {
+		t.Errorf("after merging %s", got)
+	}
+	if found(old) != 3 || found(gold) != 3 {
+		t.Errorf("%d %d", found(old), found(gold))
+	}
+	a.Post(t, "/api/v1/clients/"+both+"/retag", Map{"remove": []string{gold}}).Want(t, 200)
+	if got := tags(both); got != "[]" || found(old) != 2 {
+		t.Errorf("after it was taken off %s, found %d", got, found(old))
+	}
+}
