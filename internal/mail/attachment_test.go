@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,10 +26,14 @@ type file struct {
 	content    []byte
 	size       int64
 	err        error
+	end        error // after all of it
 }
 
 func (f file) attachment() Attachment {
 	return Attachment{Name: f.name, Type: f.kind, Size: f.size, Open: func(context.Context) (io.ReadCloser, error) {
+		if f.end != nil {
+			return io.NopCloser(io.MultiReader(bytes.NewReader(f.content), iotest.ErrReader(f.end))), f.err
+		}
 		return io.NopCloser(bytes.NewReader(f.content)), f.err
 	}}
 }
@@ -156,6 +161,7 @@ func TestAnAttachmentThatBreaksOff(t *testing.T) {
 		"cut short":          {short, Queued, "attachment: cannot be read"},
 		"not to be opened":   {file{err: fmt.Errorf("secret-bucket: %w", io.ErrUnexpectedEOF)}, Queued, "attachment: cannot be read"},
 		"gone for good":      {file{err: Refuse("the document was deleted")}, Failed, "content: the document was deleted"},
+		"altered at its end": {file{content: []byte("ab"), size: 2, end: io.ErrUnexpectedEOF}, Queued, "attachment: cannot be read"},
 		"more than was said": {file{content: []byte("ab"), size: 1}, Queued, "attachment: cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
