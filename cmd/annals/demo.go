@@ -46,10 +46,29 @@ func (s *server) demo(ctx context.Context, out io.Writer) error {
 		ProjectID: north, DeskID: domain.Set(sales), ManagerID: domain.Set(tom), Status: client.Lead, Tags: []string{"fair 2026"},
 	})
 	d.change("jose/edit", jose, client.Edit{Patch: map[string]any{"address": map[string]any{"city": "Vigo", "country": "Spain"}}})
-	d.client(client.Register{
+	mueller := d.client(client.Register{
 		Details:   client.Details{Type: client.Company, Company: "Müller & Söhne Reederei", Email: "kontor@mueller-reederei.example", Website: "https://mueller-reederei.example"},
 		ProjectID: south, DeskID: domain.Set(yard), ManagerID: domain.Set(jonas), Status: client.Active,
 	})
+	d.change("mueller/record", mueller, client.Edit{Patch: map[string]any{
+		"phones": []any{
+			map[string]any{"number": "040 23988 0", "kind": "work", "country": "DE", "primary": true}, map[string]any{"number": "+49 40 23988 99", "kind": "fax"},
+		},
+		"emails": []any{
+			map[string]any{"email": "kontor@mueller-reederei.example", "kind": "work", "primary": true}, map[string]any{"email": "rechnung@mueller-reederei.example", "kind": "billing"},
+		},
+		"language": "de", "time_zone": "Europe/Berlin",
+		"addresses": map[string]any{
+			"home":    map[string]any{"street": "Am Sandtorkai 4", "postal_code": "20457", "city": "Hamburg", "country": "Germany"},
+			"billing": map[string]any{"street": "Postfach 11 22", "postal_code": "20411", "city": "Hamburg", "country": "Germany"},
+		},
+		"billing": map[string]any{
+			"legal_name": "Müller & Söhne Reederei GmbH & Co. KG", "vat_id": "DE123456789", "iban": "DE89 3704 0044 0532 0130 00", "currency": "EUR", "payment_terms": "30",
+		},
+		"affiliation": map[string]any{"source": "fair", "campaign": "SMM Hamburg 2026"}, "external_ids": map[string]any{"erp": "D-20457"}, "meta": map[string]any{"berth": "B7"},
+		"consents": map[string]any{"email": map[string]any{"granted": true, "source": "card from the fair"}, "phone": map[string]any{"granted": false, "source": "card from the fair"}},
+	}})
+	d.activities(mueller, jonas)
 	old := d.client(client.Register{
 		Details:   client.Details{FirstName: "Aoife", LastName: "Byrne", Email: "aoife@byrne.example"},
 		ProjectID: south, Status: client.Inactive,

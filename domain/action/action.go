@@ -147,8 +147,8 @@ func (d Details) check(was Details, in attached.Context, reminding bool) error {
 	if d.Text != was.Text {
 		f.Add(domain.CheckText("text", d.Text, mostText))
 	}
-	f.Add(checkTime("due_at", d.DueAt, was.DueAt, in.At))
-	f.Add(checkTime("remind_at", d.RemindAt, was.RemindAt, in.At))
+	f.Add(checkTime("due_at", d.DueAt, was.DueAt, first, in.At)) // what one is late with already is written down as well
+	f.Add(checkTime("remind_at", d.RemindAt, was.RemindAt, in.At.Add(-skew), in.At))
 	moved := !d.DueAt.Equal(was.DueAt) || !d.RemindAt.Equal(was.RemindAt)
 	if moved && !d.DueAt.IsZero() && d.RemindAt.After(d.DueAt) {
 		field := "due_at"
@@ -163,11 +163,14 @@ func (d Details) check(was Details, in attached.Context, reminding bool) error {
 	return f.Err()
 }
 
-func checkTime(field string, t, was, now time.Time) error {
+// first is before any day by which somebody could have had to do something.
+var first = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func checkTime(field string, t, was, earliest, now time.Time) error {
 	switch {
 	case t.IsZero() || t.Equal(was):
-	case t.Before(now.Add(-skew)):
-		return domain.Fault(field, "past", "lies in the past")
+	case t.Before(earliest):
+		return domain.Fault(field, "past", "lies too far in the past")
 	case t.After(now.Add(furthest)):
 		return domain.Fault(field, "too_far", "lies more than a hundred years ahead")
 	}

@@ -21,7 +21,7 @@ type (
 		Type       Type                    `json:"type,omitempty" doc:"task unless given" enum:"task,call,meeting,email,other"`
 		Title      string                  `json:"title" doc:"What is to be done" example:"Send the offer" maxLength:"200"`
 		Text       string                  `json:"text,omitempty" doc:"More about it, in Markdown; colleagues who see the client can be mentioned as in notes" maxLength:"20000"`
-		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"By when; not in the past" example:"2030-05-04T15:00:00Z"`
+		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"By when; what lies in the past is overdue from the start" example:"2030-05-04T15:00:00Z"`
 		RemindAt   domain.Field[time.Time] `json:"remind_at,omitzero" doc:"When the assignee is to be reminded; not in the past, and not after due_at" example:"2030-05-04T09:00:00Z"`
 		AssigneeID domain.Field[domain.ID] `json:"assignee_id,omitzero" doc:"The employee who is to do it, who has to see the client; nobody unless given"`
 	}
@@ -31,7 +31,7 @@ type (
 		Type       domain.Field[string]    `json:"type,omitzero" enum:"task,call,meeting,email,other"`
 		Title      domain.Field[string]    `json:"title,omitzero" maxLength:"200"`
 		Text       domain.Field[string]    `json:"text,omitzero" doc:"Markdown; who is mentioned and was not before is told" nullable:"true" maxLength:"20000"`
-		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"Not in the past, unless it stays as it is"`
+		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"By when"`
 		RemindAt   domain.Field[time.Time] `json:"remind_at,omitzero" doc:"Not in the past, unless it stays as it is, and not after due_at"`
 		AssigneeID domain.Field[domain.ID] `json:"assignee_id,omitzero" doc:"An employee who sees the client, or null for nobody"`
 	}
