@@ -14,7 +14,7 @@ import (
 
 // activities has somebody work on a client for some days.
 func (d *demo) activities(of, assignee domain.ID) {
-	day := func(n int) time.Time { return now().UTC().Truncate(24 * time.Hour).AddDate(0, 0, n) }
+	day := func(n int) time.Time { return now().UTC().Truncate(24*time.Hour).AddDate(0, 0, n) }
 	to := func(kind, what string) domain.ID { return systemID("demo/" + kind + "/" + of.String() + "/" + what) }
 	attach(d, note.Aggregate, of, to("note", "berth"), note.Command(note.Add{Text: "Wants a berth for **two** boats from May.\n\n- [x] sent the price list\n- [ ] asked the yard"}), "berth")
 	attach(d, note.Aggregate, of, to("note", "call"), note.Command(note.Add{Text: "[Jonas](employee:" + assignee.String() + ") please call before the fair, in the morning", Pinned: true}), "call")
