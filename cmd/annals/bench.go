@@ -57,11 +57,11 @@ func benchCommand() *cobra.Command {
 			return usage("--database: is not a URL as in postgres://…") // and not quoted: it may hold a password
 		}
 		cfg := bench.Config{
-			Names: args, Events: *events, Clients: 1_000_000, Duration: time.Duration(*seconds) * time.Second, Profile: *profile, App: version.String(),
+			Names: args, Events: *events, Clients: 1_000_000, Activities: 100_000, Duration: time.Duration(*seconds) * time.Second, Profile: *profile, App: version.String(),
 			Logger: slog.New(slog.DiscardHandler),
 		}
 		if *quick {
-			cfg.Events, cfg.Clients, cfg.Duration = min(cfg.Events, 10_000), 10_000, 500*time.Millisecond
+			cfg.Events, cfg.Clients, cfg.Activities, cfg.Duration = min(cfg.Events, 10_000), 10_000, 2000, 500*time.Millisecond
 		}
 		if *verbose {
 			cfg.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
@@ -163,6 +163,7 @@ func serveBench(ctx context.Context, data, database string, logger *slog.Logger)
 	cfg := config{
 		listen: "127.0.0.1:0", data: data, eventStoreListen: "127.0.0.1:0", database: database,
 		adminEmail: "bench@annals.localhost", adminPassword: rand.Text(), roles: "api,projector,worker", rate: "0",
+		masterKey: bench.MasterKey,
 	}
 	running, cancel := context.WithCancel(ctx)
 	out, in := io.Pipe()

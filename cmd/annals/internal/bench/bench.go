@@ -15,15 +15,16 @@ import (
 
 // Config says what is measured, on what, and for how long.
 type Config struct {
-	Names    []string      // of the measurements; all if empty
-	Database Database      // each measurement begins with an empty one
-	Serve    Serve         // starts the whole of Annals
-	Events   int           // in the log that a read model is rebuilt from
-	Clients  int           // in the list of which first pages are read
-	Duration time.Duration // of each part that is repeated for a while
-	Profile  string        // folder for CPU profiles; empty for none
-	Logger   *slog.Logger  // what is being done, and what the parts complain about
-	App      string        // software version
+	Names      []string      // of the measurements; all if empty
+	Database   Database      // each measurement begins with an empty one
+	Serve      Serve         // starts the whole of Annals
+	Events     int           // in the log that a read model is rebuilt from
+	Clients    int           // in the list of which first pages are read
+	Activities int           // of the client with very many of them
+	Duration   time.Duration // of each part that is repeated for a while
+	Profile    string        // folder for CPU profiles; empty for none
+	Logger     *slog.Logger  // what is being done, and what the parts complain about
+	App        string        // software version
 }
 
 // Database hands out an empty database and what removes it again.
@@ -75,6 +76,7 @@ var all = []measurement{
 	{"commands", "mixed commands over HTTP", (*run).commands},
 	{"rebuild", "a read model built anew from the log", (*run).rebuilds},
 	{"access", "first pages of a large list, for people who see little and much of it", (*run).access},
+	{"record", "the feed of a client with very many activities, against one with ten", (*run).record},
 	{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 }
 
