@@ -218,13 +218,13 @@ func TestMessages(t *testing.T) {
 	}
 	stranger.Do(t, "POST", at+"/log", Map{"from": "a@example.com", "text": "x"}).Problem(t, 404, "client.absent")
 	stranger.Do(t, "POST", at+"/"+id+"/bounced", Map{}).Problem(t, 404, "client.absent")
-	if diff := cmp.Diff([]string{"message.composed", "message.composed", "message.composed", "message.logged"}, types(admin.Get(t, "/api/v1/clients/"+client+"/history").Want(t, 200), "message.")); diff != "" {
+	if diff := cmp.Diff([]string{"message.composed", "message.composed", "message.composed", "message.logged"}, typesOf(admin.Get(t, "/api/v1/clients/"+client+"/history").Want(t, 200), "message.")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// types are those of events that begin so.
-func types(r *apitest.Response, prefix string) (out []string) {
+// typesOf are those of events that begin so.
+func typesOf(r *apitest.Response, prefix string) (out []string) {
 	for _, one := range r.Column("type") {
 		if strings.HasPrefix(one, prefix) {
 			out = append(out, one)
