@@ -26,7 +26,7 @@ var (
 // clients is the list of clients and the record of each.
 var clients = &Projector{
 	Name: "clients", Version: 3, Tables: clientsTables, Indexes: clientsIndexes,
-	Apply: applyClients, Inserts: []*Insert{insertClient, insertDetails, insertContact},
+	Apply: applyClients, Inserts: []*Insert{insertClient, insertDetails, insertContact, insertValue},
 	Updates: []*Update{
 		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, portalOfClient, signInClient, contactClient, eraseClient,
 		editDetails, statusOfDetails, eraseDetails,
@@ -69,6 +69,7 @@ func applyClients(b *pgx.Batch, r *eventlog.Record) {
 	case eventschema.KeyDestroyed:
 		eraseClient.Queue(b, id(r))
 		eraseDetails.Queue(b, id(r))
+		b.Queue(eraseValues, id(r))
 	case client.Event:
 		applyClient(b, r, e)
 		applyDetails(b, r, e)

@@ -11,3 +11,4 @@ create index if not exists clients_manager_name on clients (manager_id, name_key
 create index if not exists clients_search on clients using gin (search gin_trgm_ops);
 create index if not exists clients_tags on clients using gin (tags);
 create index if not exists client_contacts_client on client_contacts (client_id, at);
+create index if not exists client_values_same on client_values (key, value);

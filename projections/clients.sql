@@ -102,3 +102,16 @@ create policy visible on client_details for select to public using (
 
 create policy visible on client_contacts for select to public using (
     client_id = (select nullif(current_setting('annals.client', true), '')::uuid));
+
+-- Values of custom fields that are short enough to be the same by intent, as JSON: to find clients with the same one.
+create table client_values (
+    client_id uuid not null,
+    key       text not null,
+    value     text not null,
+    primary key (client_id, key)
+);
+
+-- Shown to who sees the client: that is a subquery of one value, since PostgreSQL may collect all clients at once for
+-- one that asks whether there is any.
+create policy visible on client_values for select to public using (
+    (select true from clients c where c.id = client_id)); -- by the policy of clients

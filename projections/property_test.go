@@ -318,6 +318,11 @@ func (r *random) checkDetails(id uuid.UUID, d client.Details) {
 	if !reflect.DeepEqual(all, d) {
 		t.Errorf("client %s has\n%+v, and should have\n%+v", id, all, d)
 	}
+	var values map[string]any
+	r.w.scan(`select coalesce((select jsonb_object_agg(v.key, v.value::jsonb) from annals_read.client_values v where v.client_id = $1), '{}')`, id)(&values)
+	if want := d.Custom; len(values)+len(want) > 0 && !reflect.DeepEqual(values, want) {
+		t.Errorf("client %s has the values %v, and should have %v", id, values, want)
+	}
 	at := func(p *time.Time) (out time.Time) {
 		if p != nil {
 			out = p.UTC()
@@ -357,7 +362,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[activities api_keys client_contacts client_details clients desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records role_periods roles]"; fmt.Sprint(got) != want {
+	if want := "[activities api_keys client_contacts client_details client_values clients custom_fields desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records registries role_periods roles status_transitions tag_names tags]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }

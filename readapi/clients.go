@@ -30,7 +30,7 @@ func namedOrNil(id *uuid.UUID, name *string) *named {
 	return &n
 }
 
-// clientItem is a client as it is answered, in lists and alone.
+// clientItem is a client as it is answered in lists.
 type clientItem struct {
 	ID         uuid.UUID  `json:"id" format:"uuid"`
 	Type       string     `json:"type" enum:"person,company"`
@@ -51,6 +51,7 @@ type clientItem struct {
 	Active     bool       `json:"active" doc:"false while the client is deactivated"`
 	Deactive   *time.Time `json:"deactivated_at"`
 	Reason     string     `json:"deactivation_reason,omitempty"`
+	Contacted  *time.Time `json:"last_contacted_at" doc:"When a call was made or a message was sent or came, last"`
 	Erased     bool       `json:"erased,omitempty" doc:"The person has been erased: what identified them is gone"`
 	CreatedAt  time.Time  `json:"created_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
@@ -58,12 +59,7 @@ type clientItem struct {
 }
 
 // TransformSchema says what huma cannot: these may be null.
-func (clientItem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	for _, name := range []string{"project", "desk", "manager"} {
-		s.Properties[name] = &huma.Schema{AnyOf: []*huma.Schema{s.Properties[name], {Type: "null"}}}
-	}
-	return s
-}
+func (clientItem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema { return orNull(s) }
 
 type address struct {
 	Street     string `json:"street"`
@@ -101,6 +97,7 @@ type clientRow struct {
 	Tags               []string
 	DeactivatedAt      *time.Time
 	DeactivationReason string
+	LastContactedAt    *time.Time
 	Erased             bool
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
@@ -115,7 +112,7 @@ func (r clientRow) item() clientItem {
 		address{r.Street, r.City, r.Region, r.PostalCode, r.Country},
 		r.Status,
 		namedOrNil(r.ProjectID, r.ProjectName), namedOrNil(r.DeskID, r.DeskName), namedOrNil(r.ManagerID, r.ManagerName),
-		append([]string{}, r.Tags...), r.DeactivatedAt == nil, r.DeactivatedAt, r.DeactivationReason, r.Erased, r.CreatedAt, r.UpdatedAt, r.Revision,
+		append([]string{}, r.Tags...), r.DeactivatedAt == nil, r.DeactivatedAt, r.DeactivationReason, r.LastContactedAt, r.Erased, r.CreatedAt, r.UpdatedAt, r.Revision,
 	}
 }
 
@@ -123,7 +120,7 @@ var clientSource = source{
 	columns: `c.id, c.type, c.name, c.first_name, c.middle_name, c.last_name, c.company, c.email, c.phone, c.website,
 		c.street, c.city, c.region, c.postal_code, c.country, c.status, c.project_id, p.name as project_name,
 		c.desk_id, d.name as desk_name, c.manager_id, m.name as manager_name, ` + tagLabels("c") + ` as tags, c.deactivated_at, c.deactivation_reason,
-		c.erased, c.created_at, c.updated_at, c.revision`,
+		c.last_contacted_at, c.erased, c.created_at, c.updated_at, c.revision`,
 	from: `annals_read.clients c
 		left join annals_read.projects p on p.id = c.project_id
 		left join annals_read.desks d on d.id = c.desk_id
@@ -143,10 +140,11 @@ var clientSource = source{
 		"address.postal_code": textColumn("c.postal_code"), "address.country": textColumn("c.country"),
 		"status":  {`case c.status when 'lead' then 1 when 'active' then 2 else 3 end`, "int"},
 		"project": textColumn("p.name"), "desk": textColumn("d.name"), "manager": textColumn("m.name"),
-		"deactivated_at": {"c.deactivated_at", "timestamptz"},
-		"created_at":     {"c.created_at", "timestamptz"},
-		"updated_at":     {"c.updated_at", "timestamptz"},
-		"revision":       {"c.revision", "bigint"},
+		"deactivated_at":    {"c.deactivated_at", "timestamptz"},
+		"last_contacted_at": {"c.last_contacted_at", "timestamptz"},
+		"created_at":        {"c.created_at", "timestamptz"},
+		"updated_at":        {"c.updated_at", "timestamptz"},
+		"revision":          {"c.revision", "bigint"},
 	},
 }
 
@@ -234,8 +232,4 @@ func search(q *query, text string) error {
 
 func contains(q *query, word string) string {
 	return "c.search like '%' || " + q.bind(likeEscape.Replace(word)) + "::text || '%'"
-}
-
-func (a *API) client(ctx context.Context, in *byID) (*one[clientItem], error) {
-	return fetchOne(ctx, a, clientSource, visibleClients(ctx), *in, "client", clientRow.item)
 }
