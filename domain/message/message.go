@@ -213,6 +213,7 @@ func CheckRecipient(c client.State, to string) error {
 
 const (
 	maxSubject = 200             // characters
+	maxBytes   = 200_000         // bytes, of the text and of the HTML: both have to fit into an event
 	maxText    = 100_000         // characters, of the text and of the HTML
 	maxFiles   = 20              //
 	maxSize    = 15 << 20        // bytes of all attachments: in base64 it is what common servers take
@@ -237,6 +238,11 @@ func (c Compose) decide(in attached.Context) ([]Event, error) {
 	f.Add(domain.CheckName("subject", e.Subject, maxSubject))
 	f.Add(domain.CheckName("text", e.Text, maxText))
 	f.Add(domain.CheckText("html", e.HTML, maxText))
+	for _, body := range [...]struct{ field, value string }{{"text", e.Text}, {"html", e.HTML}} {
+		if len(body.value) > maxBytes {
+			f.Add(domain.Fault(body.field, "too_long", "has %d bytes, at most %d are allowed", len(body.value), maxBytes))
+		}
+	}
 	files, err := c.files(in)
 	f.Add(err)
 	if err := f.Err(); err != nil {

@@ -94,6 +94,7 @@ func TestMessage(t *testing.T) {
 		"to somebody else":        {When: with(func(c *Compose) { c.To = "e@evil.example" }), Err: fault("to", "unknown")},
 		"saying nothing":          {When: to(Compose{}), Err: errors.Join(fault("subject", "required"), fault("text", "required"))},
 		"saying too much":         {When: with(func(c *Compose) { c.Subject, c.HTML = strings.Repeat("x", 201), strings.Repeat("x", 100_001) }), Err: errors.Join(fault("subject", "too_long"), fault("html", "too_long"))},
+		"in too many bytes":       {When: with(func(c *Compose) { c.Text = strings.Repeat("日", 70_000) }), Err: fault("text", "too_long")},
 		"to a deactivated client": {World: world(state(details, client.Deactivated{})), When: to(plain), Err: client.ErrDeactivated},
 		"to who withdrew consent": {World: world(consent(false)), When: to(plain), Err: ErrNoConsent},
 		"to who gave it":          {World: world(consent(true)), When: to(plain), Then: []Event{composed}},

@@ -55,8 +55,15 @@ func (t Text) Render(v Values) (subject, text, htm string, err error) {
 		f.Add(err)
 		return pieces
 	}
-	subject = domain.Text(fill(parts("subject", t.Subject), v, plain))
-	text = domain.LongText(fill(parts("text", t.Text), v, plain))
+	filled := func(field string, pieces []piece, how func(string) string) string {
+		s, ok := fill(pieces, v, how)
+		if !ok {
+			f.Add(domain.Fault(field, "too_long", "has more than %d bytes when the values are filled in", maxFilled))
+		}
+		return s
+	}
+	subject = domain.Text(filled("subject", parts("subject", t.Subject), plain))
+	text = domain.LongText(filled("text", parts("text", t.Text), plain))
 	pieces := parts("html", t.HTML)
 	f.Add(place("html", pieces))
 	if err := f.Err(); err != nil {
@@ -65,13 +72,21 @@ func (t Text) Render(v Values) (subject, text, htm string, err error) {
 	for i, p := range pieces {
 		pieces[i].fallback = html.UnescapeString(p.fallback)
 	}
-	return subject, text, fill(pieces, v, nil), nil
+	htm = filled("html", pieces, nil)
+	return subject, text, htm, f.Err()
 }
 
-// fill puts the pieces together, the values escaped by how, or as each piece says.
-func fill(pieces []piece, v Values, how func(string) string) string {
+// maxFilled is how long something may become, in bytes: a value can stand there often.
+const maxFilled = 200_000
+
+// fill puts the pieces together, the values escaped by how, or as each piece says. It
+// gives up what becomes too long.
+func fill(pieces []piece, v Values, how func(string) string) (string, bool) {
 	var b strings.Builder
 	for _, p := range pieces {
+		if b.Len() > maxFilled {
+			return "", false
+		}
 		if !p.hole {
 			b.WriteString(p.literal)
 			continue
@@ -85,7 +100,7 @@ func fill(pieces []piece, v Values, how func(string) string) string {
 		}
 		b.WriteString(escape(value))
 	}
-	return b.String()
+	return b.String(), b.Len() <= maxFilled
 }
 
 func plain(s string) string { return s }

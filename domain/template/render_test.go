@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"annals/domain"
 	"annals/domain/client"
 )
 
@@ -147,6 +148,20 @@ func TestNoValueChangesTheHTML(t *testing.T) {
 			if !ok {
 				t.Errorf("%q: address %d is %q", attack, i, a)
 			}
+		}
+	}
+}
+
+// A long value that stands there often does not fill the memory.
+func TestWhatBecomesTooLong(t *testing.T) {
+	t.Parallel()
+	v := anna
+	v.Client.Company = strings.Repeat("x", 10_000)
+	often := strings.Repeat("{{client.company}}", 2_000)
+	for field, text := range map[string]Text{"subject": {often, "T", ""}, "text": {"S", often, ""}, "html": {"S", "T", often}} {
+		_, _, _, err := text.Render(v)
+		if all := domain.All(err); len(all) != 1 || all[0].Field != field || all[0].Code != "too_long" {
+			t.Errorf("%s: %v", field, err)
 		}
 	}
 }
