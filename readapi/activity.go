@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,7 +119,7 @@ func (r activityRow) at() int64 { return r.Revision }
 // item is the row as it is answered at that time.
 func (r activityRow) item(now time.Time) activityItem {
 	item := activityItem{
-		ID: r.ID, Kind: r.Kind, At: r.At, Actor: actor(r.ActorID, r.ActorName), Position: fmt.Sprint(r.Position), Revision: r.Revision,
+		ID: r.ID, Kind: r.Kind, At: r.At, Actor: actor(r.ActorID, r.ActorName), Position: strconv.FormatInt(r.Position, 10), Revision: r.Revision,
 		Pinned: r.Pinned, Erased: r.Erased,
 		Client: namedOrNil(r.ClientID, r.ClientName), Assignee: namedOrNil(r.AssigneeID, r.AssigneeName), DueAt: r.DueAt,
 		Overdue: r.DueAt != nil && r.DueAt.Before(now) && r.Open != nil && *r.Open,

@@ -104,7 +104,7 @@ func (w *working) after(at string) {
 
 func (w *working) command(t *rapid.T) {
 	text := rapid.SampledFrom([]string{"a", "b **c**", "@mira", "@mira and @nobody", "@ada", "x@example.com", "`@mira`", "ä\n\n| a |\n|---|\n| b |", " ", "<b>", "[M](employee:" + w.mira.ID + ")"})
-	whole := time.Now().Truncate(time.Second).UTC() //nolint:forbidigo // a test
+	whole := time.Now().Truncate(time.Second).UTC()
 	when := rapid.Custom(func(t *rapid.T) any {
 		if rapid.Bool().Draw(t, "null") {
 			return nil
@@ -184,7 +184,7 @@ func (w *working) timers(t *rapid.T, id domain.ID) {
 		t.Fatal(err)
 	}
 	for _, c := range []action.Command{action.Remind{At: s.RemindAt}, action.FallDue{At: s.DueAt}} {
-		m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: time.Now().UTC().Truncate(time.Microsecond), By: domain.Root} //nolint:forbidigo // a test
+		m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: time.Now().UTC().Truncate(time.Microsecond), By: domain.Root}
 		out, err := commands.Attach(w.t.Context(), w.u.Commands, action.Aggregate, uuid.MustParse(w.client), id, c, m, commands.AnyRevision)
 		if domain.KindOf(err) == domain.Internal && err != nil {
 			t.Fatal(err)
@@ -249,9 +249,8 @@ func (w *working) fold(t *rapid.T) (all []Map) {
 			if err != nil || r.Err != nil {
 				t.Fatal(err, r.Err)
 			}
-			if e, ok := r.Event.(client.Event); ok {
+			if _, ok := r.Event.(client.Event); ok {
 				all = append(all, Map{"id": r.ID.String(), "kind": "change", "at": r.Meta.At, "actor": r.Meta.Actor, "revision": r.Revision, "type": r.Type, "erased": len(r.Erased) > 0})
-				_ = e
 				continue
 			}
 			if one == nil {
@@ -272,7 +271,7 @@ func (w *working) fold(t *rapid.T) (all []Map) {
 	}
 	for i, one := range all {
 		for name, v := range one {
-			if v == nil || v == "" || v == false || v == 0 || v == domain.ID(uuid.Nil) || v == (time.Time{}) {
+			if v == nil || v == "" || v == false || v == 0 || v == uuid.Nil || v == (time.Time{}) {
 				delete(one, name)
 			}
 		}
