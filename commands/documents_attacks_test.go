@@ -222,8 +222,8 @@ func TestSentAgain(t *testing.T) {
 		t.Error(ids)
 	}
 	d.leaves(t, 3)
-	d.command(t, "DELETE", path, nil, key...).Want(t, http.StatusOK)
-	d.command(t, "DELETE", path, nil, key...).Want(t, http.StatusOK)
+	d.remove(t, path, nil, key...).Want(t, http.StatusOK)
+	d.remove(t, path, nil, key...).Want(t, http.StatusOK)
 	version().Want(t, 404)
 	d.leaves(t, 1)
 }
@@ -279,7 +279,7 @@ func TestLimitsOfDocuments(t *testing.T) {
 	few.bytes(t, d.path()+"?name=c.txt", "third").Problem(t, http.StatusConflict, "client.too_many_documents")
 	few.bytes(t, path+"/versions", "again").Want(t, http.StatusCreated)
 	few.bytes(t, path+"/versions", "once more").Problem(t, http.StatusConflict, "document.too_many_versions")
-	few.command(t, "DELETE", path, nil).Want(t, 200)
+	few.remove(t, path, nil).Want(t, 200)
 	few.Get(t, d.path()).Want(t, 200)
 	few.bytes(t, d.path()+"?name=c.txt", "third").Want(t, http.StatusCreated)
 	d.leaves(t, 2)
@@ -366,7 +366,7 @@ func TestNothingInTheClear(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
-	d.command(t, "DELETE", path, apitest.Map{"reason": secret}).Want(t, 200)
+	d.remove(t, path, apitest.Map{"reason": secret}).Want(t, 200)
 	conf, err := esdb.ParseConnectionString(d.EventStore())
 	if err != nil {
 		t.Fatal(err)
@@ -511,7 +511,7 @@ func TestCrashWhileFiling(t *testing.T) {
 	if _, err := s.Blobs.Put(t.Context(), name, strings.NewReader("late")); err != nil {
 		t.Fatal(err)
 	}
-	d.command(t, "DELETE", path, nil).Want(t, 200)
+	d.remove(t, path, nil).Want(t, 200)
 	if _, err := os.Stat(filepath.Join(s.Storage(), d.client, id.String(), name.Version.String())); err != nil {
 		t.Fatal(err)
 	}

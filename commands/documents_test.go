@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,8 +46,6 @@ func (d desktop) path() string { return "/api/v1/clients/" + d.client + "/docume
 type part struct{ name, file, content string }
 
 // form is a request's body of these parts, and its media type.
-func query(name, value string) string { return url.Values{name: {value}}.Encode() }
-
 func form(parts ...part) (body apitest.Raw, mediaType string) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
@@ -125,7 +124,7 @@ func TestDocuments(t *testing.T) {
 	sum := sha256.Sum256([]byte(first))
 	got := d.Get(t, path).Want(t, http.StatusOK)
 	for field, want := range map[string]string{
-		"name": "résumé _2_.pdf", "description": "As signed", "version": "1", "size": fmt.Sprint(len(first)), "media_type": "application/pdf",
+		"name": "résumé _2_.pdf", "description": "As signed", "version": "1", "size": strconv.Itoa(len(first)), "media_type": "application/pdf",
 		"preview": "pdf", "actor.id": d.ID, "revision": "0", "versions.0.number": "1", "versions.0.sha256": hex.EncodeToString(sum[:]), "versions.0.actor.name": "Ada Admin",
 	} {
 		if got.Text(field) != want {
@@ -141,7 +140,7 @@ func TestDocuments(t *testing.T) {
 	}
 	d.leaves(t, 2)
 	got = d.Get(t, path).Want(t, http.StatusOK)
-	if diff := cmp.Diff([]string{"2", "1"}, []string{got.Text("versions.0.number"), got.Text("versions.1.number")}); diff != "" || got.Text("size") != fmt.Sprint(len(second)) {
+	if diff := cmp.Diff([]string{"2", "1"}, []string{got.Text("versions.0.number"), got.Text("versions.1.number")}); diff != "" || got.Text("size") != strconv.Itoa(len(second)) {
 		t.Error(diff, string(got.Body))
 	}
 	for query, want := range map[string]string{"": second, "?version=2": second, "?version=1": first} {
@@ -172,7 +171,7 @@ func TestDocuments(t *testing.T) {
 	}
 
 	d.Do(t, "DELETE", path, apitest.Map{"reason": "signed again"}, "If-Match", `"1"`).Problem(t, http.StatusPreconditionFailed, "revision")
-	gone := d.command(t, "DELETE", path, apitest.Map{"reason": "signed again"}).Want(t, http.StatusOK)
+	gone := d.remove(t, path, apitest.Map{"reason": "signed again"}).Want(t, http.StatusOK)
 	if gone.Text("revision") != "3" {
 		t.Error(string(gone.Body))
 	}
@@ -197,16 +196,16 @@ func TestDocuments(t *testing.T) {
 		d.Get(t, "/api/v1/clients/"+d.client+"/history").Want(t, http.StatusOK).Column("type")); diff != "" {
 		t.Error(diff)
 	}
-	d.command(t, "DELETE", other, nil).Want(t, http.StatusOK)
+	d.remove(t, other, nil).Want(t, http.StatusOK)
 	d.leaves(t, 0)
 	if d.Get(t, d.path()).Want(t, http.StatusOK); d.Get(t, d.path()).Text("total.count") != "0" {
 		t.Error("there are documents left")
 	}
 }
 
-func (d desktop) command(t *testing.T, method, path string, body any, headers ...string) *apitest.Response {
+func (d desktop) remove(t *testing.T, path string, body any, headers ...string) *apitest.Response {
 	t.Helper()
-	r := d.Do(t, method, path, body, headers...)
+	r := d.Do(t, http.MethodDelete, path, body, headers...)
 	if at := r.Header.Get("Annals-Position"); at != "" {
 		d.After = at
 	}
@@ -253,7 +252,7 @@ func TestFormsOfUpload(t *testing.T) {
 	send("application/octet-stream", "x", "Content-Encoding", "gzip").Problem(t, 415, "content_encoding")
 	encoded := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--\r\n"
 	send("multipart/form-data; boundary=b", apitest.Raw(encoded)).Problem(t, 400, "malformed", "file")
-	d.Do(t, "POST", d.path()+"?nmae=x", apitest.Raw("x"), "Content-Type", "text/plain").Problem(t, 422, "invalid")
+	d.Do(t, "POST", d.path()+"?title=x", apitest.Raw("x"), "Content-Type", "text/plain").Problem(t, 422, "invalid")
 	d.leaves(t, 3)
 }
 
@@ -290,7 +289,7 @@ func TestHostileFiles(t *testing.T) {
 		{"semi;colon='\".txt", "quotes", "semi;colon='_.txt", "text/plain; charset=utf-8", "text"},
 	}
 	for _, c := range cases {
-		r := d.Post(t, d.path()+"?"+query("name", c.name), apitest.Raw(c.content), "Content-Type", "text/html")
+		r := d.Post(t, d.path()+"?name="+url.QueryEscape(c.name), apitest.Raw(c.content), "Content-Type", "text/html")
 		r.Want(t, http.StatusCreated)
 		path := d.path() + "/" + r.Text("id")
 		doc := d.Get(t, path).Want(t, http.StatusOK)
@@ -301,7 +300,7 @@ func TestHostileFiles(t *testing.T) {
 		sum := sha256.Sum256([]byte(c.content))
 		for name, want := range map[string]string{
 			"Content-Type": c.served, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Accept-Ranges": "none",
-			"Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'", "Content-Length": fmt.Sprint(len(c.content)),
+			"Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'", "Content-Length": strconv.Itoa(len(c.content)),
 			"ETag": `"` + doc.Text("versions.0.id") + `"`, "Repr-Digest": "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":",
 		} {
 			if got.Header.Get(name) != want {
@@ -325,7 +324,7 @@ func TestHostileFiles(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"..", "/", `\`, "\u202e", " ", "x\xff", strings.Repeat("語", 90)} {
-		d.Post(t, d.path()+"?"+query("name", name), apitest.Raw("x"), "Content-Type", "text/html").Problem(t, 422, "invalid", "name")
+		d.Post(t, d.path()+"?name="+url.QueryEscape(name), apitest.Raw("x"), "Content-Type", "text/html").Problem(t, 422, "invalid", "name")
 	}
 	d.leaves(t, len(cases))
 }

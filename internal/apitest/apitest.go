@@ -73,7 +73,7 @@ func Start(tb testing.TB) *System {
 			tb.Logf("logged:\n%s", s.Logs.Notable())
 		}
 	})
-	dir, err := os.MkdirTemp("", "annals-documents")
+	dir, err := os.MkdirTemp("", "annals-documents") //nolint:usetesting // the test may be the whole process, see shared.go
 	if err != nil {
 		tb.Fatal(err)
 	}
