@@ -53,10 +53,11 @@ func modelsOf(t *testing.T, url string, log *eventlog.Log) *models {
 			t.Fatal(err)
 		}
 	}
-	m, err := &models{API: &API{}}, error(nil)
-	if m.owner, err = pgx.Connect(t.Context(), url); err != nil {
+	owner, err := pgx.Connect(t.Context(), url)
+	if err != nil {
 		t.Fatal(err)
 	}
+	m := &models{API: &API{}, owner: owner}
 	t.Cleanup(func() { _ = m.owner.Close(context.Background()) })
 	var path []string
 	for _, p := range projections.All {

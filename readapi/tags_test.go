@@ -45,7 +45,7 @@ func TestTagsAsInTheDomain(t *testing.T) {
 		for _, key := range names {
 			id := uuid.New()
 			clients[id] = of{p, key}
-			m.exec(t, `insert into clients (id, project_id, tags, created_at, updated_at, revision) values ($1, $2, $3, now(), now(), 0)`, id, p, []string{key})
+			m.exec(t, `insert into clients (id, project_id, tags, created_at, updated_at, revision) values ($1, $2, $3, now(), '2026-01-01', 0)`, id, p, []string{key})
 		}
 	}
 	root := access.With(t.Context(), access.Caller{Actor: &access.Actor{Authority: domain.Root, Who: domain.System}})
@@ -56,9 +56,11 @@ func TestTagsAsInTheDomain(t *testing.T) {
 	pick := func(from []uuid.UUID) uuid.UUID { return from[rnd.IntN(len(from))] }
 	general, own := uuid.New(), uuid.New()
 	script := []tag.Command{ // in the first project, what is called A for all is its own d, which was called that
-		tag.Define{ID: general, Settings: tag.Settings{Name: "b"}}, tag.Change{ID: general, Patch: map[string]any{"name": "A"}},
+		tag.Define{ID: general, Settings: tag.Settings{Name: "b"}},
+		tag.Change{ID: general, Patch: map[string]any{"name": "A"}},
 		tag.Define{ID: own, ProjectID: domain.Set(projects[0]), Settings: tag.Settings{Name: "c"}},
-		tag.Change{ID: own, Patch: map[string]any{"name": "a"}}, tag.Change{ID: own, Patch: map[string]any{"name": "d"}},
+		tag.Change{ID: own, Patch: map[string]any{"name": "a"}},
+		tag.Change{ID: own, Patch: map[string]any{"name": "d"}},
 	}
 	for round := range 8 {
 		for range 5 {
