@@ -40,8 +40,14 @@ func (o *org) asker(t *testing.T, who id, to http.Handler) *asker {
 // look finds out what they may, and may not see, now.
 func (a *asker) look() {
 	a.v, a.hidden = a.now.viewer(a.who), nil
+	named := set{} // what somebody wrote into a custom field is shown to who sees the client that it was written for
 	for _, n := range sorted(a.now.clients) {
-		if !a.v.sees(a.now.clients[n].place) {
+		if a.v.sees(a.now.clients[n].place) {
+			named[a.partners[n]] = true
+		}
+	}
+	for _, n := range sorted(a.now.clients) {
+		if !a.v.sees(a.now.clients[n].place) && !named[n] {
 			a.hidden = append(a.hidden, n.String())
 		}
 	}
@@ -115,6 +121,11 @@ func (a *asker) noneHidden(r answer) {
 // look like, by its key.
 func (a *asker) list(path string, q url.Values, sorts []string, want map[string]string, key string, render func(apitest.Map) string) {
 	a.Helper()
+	a.listBy(path, q, sorts, want, func(m apitest.Map) string { return field(m, strings.Split(key, ".")...) }, render)
+}
+
+func (a *asker) listBy(path string, q url.Values, sorts []string, want map[string]string, key, render func(apitest.Map) string) {
+	a.Helper()
 	if q == nil {
 		q = url.Values{}
 	}
@@ -143,7 +154,7 @@ func (a *asker) list(path string, q url.Values, sorts []string, want map[string]
 		}
 		items, _ := m["items"].([]any)
 		for _, item := range items {
-			k := field(item.(apitest.Map), strings.Split(key, ".")...)
+			k := key(item.(apitest.Map))
 			if _, twice := got[k]; twice {
 				a.wrong(r.request, "%s is there twice", k)
 			}
@@ -198,7 +209,7 @@ func (a *asker) isAbsent(route string, r answer) {
 	a.Helper()
 	known, ok := a.w.absent[route]
 	if again := a.chance(2); again || !ok {
-		known = a.get(at(route, uuid.New()))
+		known = a.get(at(route, uuid.New(), uuid.New()))
 		a.w.absent[route] = known
 	}
 	if r.status != http.StatusNotFound || r.status != known.status || !bytes.Equal(r.body, known.body) {
@@ -211,9 +222,13 @@ func (a *asker) isAbsent(route string, r answer) {
 	}
 }
 
-// at is the path of a route with an id.
-func at(route string, n id) string {
-	return strings.Replace(route[strings.IndexByte(route, ' ')+1:], "{id}", n.String(), 1)
+// at is the path of a route with an id, and the one of an item if it has one.
+func at(route string, n id, item ...id) string {
+	path := strings.Replace(route[strings.IndexByte(route, ' ')+1:], "{id}", n.String(), 1)
+	if len(item) > 0 {
+		path = strings.Replace(path, "{item}", item[0].String(), 1)
+	}
+	return path
 }
 
 // someOf are ids to ask for: a few, or in a big organisation all.

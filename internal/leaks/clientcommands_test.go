@@ -20,7 +20,7 @@ func (a *asker) fireNewClient(route string) {
 		if p := a.now.people[a.who]; a.chance(30) && a.v.me != none && p.covers(to) {
 			to.manager = a.v.me
 		}
-		body := obj{"last_name": unique("New"), "project_id": to.project}
+		body := obj{"last_name": unique("New"), "email": "new@example.org", "project_id": to.project}
 		if to.desk != none {
 			body["desk_id"] = to.desk
 		}
@@ -59,6 +59,7 @@ func never(client) bool { return false }
 func nothingElse(*client) {}
 
 func (a *asker) fireEdit(route string) {
+	a.firePartner(route)
 	a.fireOn(route, "clients.edit", func(client) any { return obj{"company": unique("Company")} }, never, nothingElse)
 }
 

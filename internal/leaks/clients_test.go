@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -121,20 +120,22 @@ func idClients(s *state) (out []client) {
 func (a *asker) readClient(route string) {
 	for _, n := range someOf(a, a.now.clients, 2) {
 		a.one(route, n, a.v.sees(a.now.clients[n].place), func(r answer) {
-			a.compare(r.request, map[string]string{n.String(): a.clientLine(n)}, map[string]string{field(r.json(), "id"): clientItem(r.json())})
+			a.compare(r.request, map[string]string{n.String(): line(a.clientLine(n), a.warnings(n))},
+				map[string]string{field(r.json(), "id"): line(clientItem(r.json()), warningsOf(r.json()))})
 		})
 	}
 }
 
-// eventLines are what happened to something, as a history shows it.
+// eventLines are what happened to something, and to what belongs to it, as a history
+// shows it.
 func (a *asker) eventLines(n id) map[string]string {
 	out := map[string]string{}
-	for i, e := range a.events[n] {
+	for _, e := range a.stories[n] {
 		ip, name := "", a.nameOf(e.actor)
 		if a.v.rights["audit.view"] > nothing { // where from, only who views what others did is told
 			ip = e.ip
 		}
-		out[strconv.Itoa(i)] = line(e.kind, e.actor, name, ip)
+		out[line(e.of, e.revision)] = line(e.kind, e.actor, name, ip)
 	}
 	return out
 }
@@ -146,6 +147,9 @@ func (o *org) nameOf(actor id) string {
 	return o.now.people[actor].name
 }
 
+// eventKey is which event it is, of what.
+func eventKey(m apitest.Map) string { return line(field(m, "of", "id"), text(m["revision"])) }
+
 func eventItem(m apitest.Map) string {
 	return line(text(m["type"]), field(m, "actor", "id"), field(m, "actor", "name"), text(m["ip"]))
 }
@@ -156,11 +160,14 @@ func (a *asker) readClientHistory(route string) {
 			a.one(route, n, false, nil)
 			continue
 		}
-		a.list(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n), "revision", eventItem)
+		a.listBy(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n), eventKey, eventItem)
 	}
 }
 
 func (a *asker) readReplay(route string) {
+	if a.chance(5) {
+		a.readWholeReplay(route)
+	}
 	for _, n := range someOf(a, a.now.clients, 1) {
 		c := a.now.clients[n]
 		a.one(route, n, a.v.sees(c.place), func(r answer) {

@@ -1,10 +1,13 @@
 package leaks_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -48,6 +51,53 @@ func init() {
 		"POST /api/v1/me/second-factor/confirm":        (*asker).fireOwn,
 		"POST /api/v1/me/second-factor/recovery-codes": (*asker).fireOwn,
 		"POST /api/v1/me/second-factor/remove":         (*asker).fireOwn,
+
+		"POST /api/v1/clients/{id}/notes":                     (*asker).fireAdd,
+		"PATCH /api/v1/clients/{id}/notes/{item}":             (*asker).fireEditThing,
+		"DELETE /api/v1/clients/{id}/notes/{item}":            (*asker).fireDeleteThing,
+		"POST /api/v1/clients/{id}/actions":                   (*asker).fireAdd,
+		"PATCH /api/v1/clients/{id}/actions/{item}":           (*asker).fireEditThing,
+		"DELETE /api/v1/clients/{id}/actions/{item}":          (*asker).fireDeleteThing,
+		"POST /api/v1/clients/{id}/actions/{item}/done":       (*asker).fireFinish,
+		"POST /api/v1/clients/{id}/actions/{item}/reopen":     (*asker).fireReopen,
+		"POST /api/v1/clients/{id}/requests":                  (*asker).fireAdd,
+		"POST /api/v1/clients/{id}/requests/{item}/status":    (*asker).fireResolve,
+		"POST /api/v1/clients/{id}/requests/{item}/assign":    (*asker).fireTake,
+		"POST /api/v1/clients/{id}/calls":                     (*asker).fireAdd,
+		"PATCH /api/v1/clients/{id}/calls/{item}":             (*asker).fireEditThing,
+		"DELETE /api/v1/clients/{id}/calls/{item}":            (*asker).fireDeleteThing,
+		"POST /api/v1/clients/{id}/messages":                  (*asker).fireAdd,
+		"POST /api/v1/clients/{id}/messages/preview":          (*asker).firePreview,
+		"POST /api/v1/clients/{id}/messages/log":              (*asker).fireReply,
+		"POST /api/v1/clients/{id}/messages/{item}/bounced":   (*asker).fireBounce,
+		"POST /api/v1/clients/{id}/documents":                 (*asker).fireAdd,
+		"POST /api/v1/clients/{id}/documents/{item}/versions": (*asker).fireNewVersion,
+		"PATCH /api/v1/clients/{id}/documents/{item}":         (*asker).fireEditThing,
+		"DELETE /api/v1/clients/{id}/documents/{item}":        (*asker).fireDeleteThing,
+		"POST /api/v1/clients/{id}/records/{kind}":            (*asker).fireAdd,
+		"PATCH /api/v1/clients/{id}/records/{kind}/{item}":    (*asker).fireEditThing,
+		"DELETE /api/v1/clients/{id}/records/{kind}/{item}":   (*asker).fireDeleteThing,
+		"PUT /api/v1/clients/{id}/portal-access":              (*asker).firePortal,
+		"POST /api/v1/clients/{id}/portal-sign-in":            (*asker).firePortalSignIn,
+		"PUT /api/v1/projects/{id}/transitions":               (*asker).fireTransitions,
+		"POST /api/v1/custom-fields":                          (*asker).fireDefine,
+		"PATCH /api/v1/custom-fields/{id}":                    (*asker).fireRedefine,
+		"POST /api/v1/custom-fields/{id}/retire":              (*asker).fireRedefine,
+		"POST /api/v1/custom-fields/{id}/restore":             (*asker).fireRedefine,
+		"POST /api/v1/tags":                                   (*asker).fireDefine,
+		"PATCH /api/v1/tags/{id}":                             (*asker).fireRedefine,
+		"POST /api/v1/tags/{id}/merge":                        (*asker).fireRedefine,
+		"POST /api/v1/tags/{id}/retire":                       (*asker).fireRedefine,
+		"POST /api/v1/tags/{id}/restore":                      (*asker).fireRedefine,
+		"POST /api/v1/templates":                              (*asker).fireDefine,
+		"PATCH /api/v1/templates/{id}":                        (*asker).fireRedefine,
+		"POST /api/v1/templates/{id}/retire":                  (*asker).fireRedefine,
+		"POST /api/v1/templates/{id}/restore":                 (*asker).fireRedefine,
+		"POST /api/v1/templates/{id}/preview":                 (*asker).fireTemplatePreview,
+		"POST /api/v1/imports":                                (*asker).fireImport,
+		"POST /api/v1/notifications/read":                     (*asker).fireInbox,
+		"PUT /api/v1/notifications/preferences":               (*asker).fireInbox,
+
 		// Whoever asks, signed in or not: it is by what they know, not by who they are.
 		"POST /api/v1/session":                 nil,
 		"POST /api/v1/password-resets":         nil,
@@ -64,7 +114,7 @@ func TestCommands(t *testing.T) {
 	knows(t, routes(t, w.s.Router, "POST", "PUT", "PATCH", "DELETE"), fires)
 	for i := range p.n {
 		if p.only < 0 || p.only == i {
-			w.add(t, p.seed, i, false)
+			w.add(t, p.seed, i, false, true)
 		}
 	}
 	w.settle(t)
@@ -150,12 +200,17 @@ func (w *world) head(t *testing.T) string {
 type shot struct {
 	route  string
 	id     id // of the target; none where there is none
+	item   id // of what belongs to it
 	query  string
 	body   any
+	raw    string // or the bytes of a file
 	want   int
 	code   string // of a refusal, where it matters
 	stream string // that the command is about, if there is one already
 	idle   bool   // it changes nothing, or perhaps not
+
+	elsewhere bool // they see the target, and the item is another's
+	hides     id   // that the body names: the refusal is as if it were not there
 }
 
 // fire tries a command, and says whether it was carried out.
@@ -169,9 +224,8 @@ func (a *asker) fire(s shot) (answer, bool) {
 		}
 		body = string(raw)
 	}
-	method, _, _ := cut(s.route)
-	rec := send(a.T, a.to, method, at(s.route, s.id)+s.query, a.tokens[a.who], body)
-	r := answer{method + " " + at(s.route, s.id) + s.query + " " + body, rec.Code, rec.Header(), rec.Body.Bytes()}
+	before := a.w.head(a.T)
+	r := a.send(s, s.id, s.item, body)
 	a.w.asked++
 	a.w.tally[r.status]++
 	done := r.status < 300
@@ -179,10 +233,25 @@ func (a *asker) fire(s shot) (answer, bool) {
 	case r.status != s.want || !done && s.code != "" && r.code() != s.code:
 		a.wrong(r.request, "want %d %s, got %d %s", s.want, s.code, r.status, r.body)
 	case r.status == http.StatusNotFound && s.code == "":
-		absent := send(a.T, a.to, method, at(s.route, uuid.New())+s.query, a.tokens[a.who], body)
-		if absent.Code != r.status || absent.Body.String() != string(r.body) {
-			a.wrong(r.request, "they do not see it: want %d %s\ngot %s", absent.Code, absent.Body, r.body)
+		n := uuid.New()
+		if s.elsewhere {
+			n = s.id
 		}
+		absent := a.send(s, n, uuid.New(), body)
+		if absent.status != r.status || !bytes.Equal(absent.body, r.body) {
+			a.wrong(r.request, "they do not see it: want %d %s\ngot %s", absent.status, absent.body, r.body)
+		}
+	case s.hides != none:
+		other := uuid.New()
+		absent := a.send(s, s.id, s.item, strings.ReplaceAll(body, s.hides.String(), other.String()))
+		if text := strings.ReplaceAll(string(absent.body), other.String(), s.hides.String()); absent.status != r.status || text != string(r.body) {
+			a.wrong(r.request, "they do not see %s: want %d %s\ngot %s", s.hides, absent.status, text, r.body)
+		}
+	}
+	if after := a.w.head(a.T); !done && after != before {
+		a.wrong(r.request, "it was refused with %d, and the log went from %s to %s", r.status, before, after)
+	} else if done && !s.idle && after == before && strings.HasPrefix(r.request, "POST /api/v1/clients") {
+		a.wrong(r.request, "it was answered %d, and nothing is in the log", r.status)
 	}
 	if !done {
 		a.noneHidden(r)
@@ -191,6 +260,23 @@ func (a *asker) fire(s shot) (answer, bool) {
 		a.changed(s, r, done)
 	}
 	return r, done && r.status == s.want
+}
+
+// send sends a command to a target, and an item of it.
+func (a *asker) send(s shot, n, item id, body string) answer {
+	a.Helper()
+	method, _, _ := cut(s.route)
+	path := at(s.route, n, item) + s.query
+	if s.raw == "" {
+		rec := send(a.T, a.to, method, path, a.tokens[a.who], body)
+		return answer{method + " " + path + " " + body, rec.Code, rec.Header(), rec.Body.Bytes()}
+	}
+	req := httptest.NewRequestWithContext(a.Context(), method, path, strings.NewReader(s.raw))
+	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set("Authorization", "Bearer "+a.tokens[a.who])
+	rec := httptest.NewRecorder()
+	a.to.ServeHTTP(rec, req)
+	return answer{method + " " + path, rec.Code, rec.Header(), rec.Body.Bytes()}
 }
 
 // changed looks into the log for what a command has done.
@@ -206,12 +292,24 @@ func (a *asker) changed(s shot, r answer, done bool) {
 	}
 }
 
-// end is the last revision of a stream that we know of.
+// end is the last revision of a stream that we know of. Some are of all organisations.
 func (o *org) end(stream string) eventlog.Revision {
-	if last, ok := o.ends[stream]; ok {
+	last, ok := o.ends[stream]
+	if o.w.registries[stream] {
+		last, ok = o.w.ends[stream]
+	}
+	if ok {
 		return last
 	}
 	return eventlog.NoStream
+}
+
+func (o *org) ended(stream string, at eventlog.Revision) {
+	if o.w.registries[stream] {
+		o.w.ends[stream] = at
+		return
+	}
+	o.ends[stream] = at
 }
 
 // readOn is the last revision that there is.
@@ -224,7 +322,7 @@ func (a *asker) readOn(stream string) eventlog.Revision {
 		}
 		last = rec.Revision
 	}
-	a.ends[stream] = last
+	a.ended(stream, last)
 	return last
 }
 

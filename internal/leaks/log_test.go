@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"annals/domain"
-	clients "annals/domain/client"
-	"annals/domain/employee"
+	"annals/eventschema"
 	"annals/internal/apitest"
 	"annals/internal/eventlog"
 )
@@ -32,6 +31,16 @@ type org struct {
 	events map[id][]event // of clients and employees
 	tokens map[id]string
 	hired  set // who was made by a command that a test tried
+
+	furnished bool                     // something belongs to its clients
+	things    map[id]thing             // that
+	defined   map[id]definition        // custom fields, tags and templates
+	partners  map[id]id                // whom clients have in a custom field
+	codes     map[id]string            // what they have in one that is to be different for each
+	stories   map[id][]event           // of clients, with what belongs to them
+	told      map[id][]notice          // whom, of what
+	unwanted  map[id]map[string]string // how somebody wants to be told of a kind, if not in the page
+	position  string                   // of the last event
 }
 
 // moment is what an organisation was from a time on.
@@ -42,15 +51,19 @@ type moment struct {
 
 // event is as much of one as a history is compared by.
 type event struct {
-	kind  string
-	actor id
-	ip    string
+	kind     string
+	actor    id
+	ip       string
+	of       id
+	revision int
 }
 
 func newOrg(w *world, seed uint64, number int, at time.Time) *org {
 	return &org{
 		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at,
 		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, hired: set{}, actor: domain.System,
+		things: map[id]thing{}, defined: map[id]definition{}, partners: map[id]id{}, codes: map[id]string{}, stories: map[id][]event{},
+		told: map[id][]notice{}, unwanted: map[id]map[string]string{},
 	}
 }
 
@@ -107,8 +120,14 @@ func (o *org) keep() {
 // write appends events, a little later than those before.
 func (o *org) write(t *testing.T, category string, id id, events ...any) {
 	t.Helper()
+	o.writeFor(t, none, category, id, events...)
+}
+
+// writeFor appends events of what belongs to a client.
+func (o *org) writeFor(t *testing.T, client id, category string, id id, events ...any) {
+	t.Helper()
 	o.clock = o.clock.Add(time.Duration(1+o.rnd.IntN(900_000_000)) * time.Microsecond)
-	m := domain.Meta{Actor: o.actor, Command: o.newID(), Correlation: o.newID(), At: o.clock}
+	m := domain.Meta{Actor: o.actor, Command: o.newID(), Correlation: o.newID(), At: o.clock, Subject: client}
 	if o.chance(50) {
 		m.IP, m.UserAgent = "203.0.113.7", "leaks"
 	}
@@ -122,83 +141,83 @@ func (o *org) append(t *testing.T, category string, id id, m domain.Meta, events
 	if err != nil {
 		t.Fatalf("organisation %s: %v", o.name, err)
 	}
-	o.ends[stream] = res.Revision
+	o.ended(stream, res.Revision)
+	o.position = res.Position.String()
+	if category == domain.Inbox {
+		return // which has the id of its employee
+	}
 	for _, e := range events {
-		o.happened(id, kindOf(e), m.Actor, m.IP)
+		o.happenedTo(m.Subject, id, eventschema.Name(e), m.Actor, m.IP)
 	}
 }
 
 func (o *org) happened(id id, kind string, actor id, ip string) {
-	o.events[id] = append(o.events[id], event{kind, actor, ip})
+	o.happenedTo(none, id, kind, actor, ip)
 }
 
-// kindOf is what an event is called in histories.
-func kindOf(e any) string {
-	switch e.(type) {
-	case clients.Registered:
-		return "client.registered"
-	case clients.Edited:
-		return "client.edited"
-	case clients.Reassigned:
-		return "client.reassigned"
-	case clients.Retagged:
-		return "client.retagged"
-	case clients.StatusChanged:
-		return "client.status_changed"
-	case clients.Deactivated:
-		return "client.deactivated"
-	case clients.Reactivated:
-		return "client.reactivated"
-	case employee.Registered:
-		return "employee.registered"
-	case employee.Edited:
-		return "employee.edited"
-	case employee.Assigned:
-		return "employee.assigned"
-	case employee.RolesChanged:
-		return "employee.roles_changed"
-	case employee.Deactivated:
-		return "employee.deactivated"
-	case employee.Reactivated:
-		return "employee.reactivated"
+// happenedTo notes what happened to what belongs to a client, or to a client or an employee.
+func (o *org) happenedTo(client, id id, kind string, actor id, ip string) {
+	e := event{kind, actor, ip, id, len(o.events[id])}
+	o.events[id] = append(o.events[id], e)
+	if client == none {
+		client = id
 	}
-	return ""
+	o.stories[client] = append(o.stories[client], e)
+}
+
+// by is who does what comes next.
+func (o *org) by() id {
+	if o.boss != nil {
+		return parse(o.boss.ID)
+	}
+	return o.actor
 }
 
 // make has something come to be, by a command of the boss where there is one.
 func (o *org) make(t *testing.T, category, path string, body apitest.Map, events ...any) id {
 	t.Helper()
+	return o.makeFor(t, none, category, path, body, events...)
+}
+
+// makeFor has something come to be that belongs to a client.
+func (o *org) makeFor(t *testing.T, client id, category, path string, body any, events ...any) id {
+	t.Helper()
 	if o.boss == nil {
 		n := o.newID()
-		o.write(t, category, n, events...)
+		o.writeFor(t, client, category, n, events...)
 		return n
 	}
 	r := o.boss.Post(t, "/api/v1/"+path, body, "Idempotency-Key", o.newID().String()).Want(t, http.StatusCreated) // so that the id follows
 	n := parse(r.Text("id"))
-	o.done(category, n, r, events...)
+	o.done(client, category, n, r, events...)
 	return n
 }
 
 // change has something change, likewise.
 func (o *org) change(t *testing.T, category string, n id, method, path string, body any, events ...any) {
 	t.Helper()
+	o.changeFor(t, none, category, n, method, path, body, events...)
+}
+
+func (o *org) changeFor(t *testing.T, client id, category string, n id, method, path string, body any, events ...any) {
+	t.Helper()
 	if o.boss == nil {
-		o.write(t, category, n, events...)
+		o.writeFor(t, client, category, n, events...)
 		return
 	}
 	r := o.boss.Do(t, method, "/api/v1/"+path, body).Want(t, http.StatusOK)
-	o.done(category, n, r, events...)
+	o.done(client, category, n, r, events...)
 }
 
 // done notes what a command did.
-func (o *org) done(category string, n id, r *apitest.Response, events ...any) {
+func (o *org) done(client id, category string, n id, r *apitest.Response, events ...any) {
 	revision, _ := strconv.ParseInt(r.Text("revision"), 10, 64)
 	stream := eventlog.Stream(category, n)
-	if last, ok := o.ends[stream]; ok && last == eventlog.Revision(revision) {
+	if o.position = r.Text("position"); o.end(stream) == eventlog.Revision(revision) {
 		return // nothing changed
 	}
-	o.ends[stream] = eventlog.Revision(revision)
+	o.ended(stream, eventlog.Revision(revision))
 	for _, e := range events {
-		o.happened(n, kindOf(e), parse(o.boss.ID), "127.0.0.1")
+		o.happenedTo(client, n, eventschema.Name(e), parse(o.boss.ID), "127.0.0.1")
 	}
 }

@@ -43,14 +43,14 @@ func (o *org) addDesk(t *testing.T, p id, name string) {
 
 func (o *org) addRole(t *testing.T, r ownRole) {
 	t.Helper()
-	n := o.make(t, domain.Role, "roles", apitest.Map{"name": r.name, "permissions": grants(r.grants)}, role.Created{Definition: definition(r)})
+	n := o.make(t, domain.Role, "roles", apitest.Map{"name": r.name, "permissions": grants(r.grants)}, role.Created{Definition: ofRole(r)})
 	o.now.roles[n] = r
 }
 
 func (o *org) changeRole(t *testing.T, n id, to ownRole) {
 	t.Helper()
 	o.change(t, domain.Role, n, "PATCH", "roles/"+n.String(), apitest.Map{"name": to.name, "permissions": grants(to.grants)},
-		role.Changed{From: definition(o.now.roles[n]), To: definition(to)})
+		role.Changed{From: ofRole(o.now.roles[n]), To: ofRole(to)})
 	o.now.roles[n] = to
 }
 
@@ -62,7 +62,7 @@ func (o *org) deleteRole(t *testing.T, n id) {
 	o.now.roles[n] = r
 }
 
-func definition(r ownRole) role.Definition {
+func ofRole(r ownRole) role.Definition {
 	return role.Definition{Name: r.name, Permissions: grants(r.grants)}
 }
 
@@ -148,12 +148,35 @@ func (o *org) addClient(t *testing.T, c client) id {
 	if c.manager != none {
 		body["manager_id"] = c.manager
 	}
+	custom, partner, code := o.custom()
+	if len(custom) > 0 {
+		body["custom"] = custom
+	}
 	n := o.make(t, domain.Client, "clients", body, clients.Registered{
-		Details:    clients.Details{Type: clients.Person, FirstName: c.first, LastName: c.last, Email: c.email},
+		Details:    clients.Details{Type: clients.Person, FirstName: c.first, LastName: c.last, Email: c.email, Custom: custom},
 		Assignment: assignment(c.place), Status: clients.Status(c.status), Tags: c.tags,
 	})
-	o.now.clients[n] = c
+	o.now.clients[n], o.partners[n], o.codes[n] = c, partner, code
+	o.tell("assigned", domain.Client, "client.registered", n, n, c.manager)
 	return n
+}
+
+// custom is what a new client has in custom fields: another client, and something that
+// another may have as well.
+func (o *org) custom() (values map[string]any, partner id, code string) {
+	if !o.furnished {
+		return nil, none, ""
+	}
+	values = map[string]any{}
+	if others := sorted(o.now.clients); len(others) > 0 && o.chance(40) {
+		partner = pick(o.rnd, others)
+		values["partner"] = partner.String()
+	}
+	if o.chance(50) {
+		code = o.name + pick(o.rnd, []string{" x", " y"})
+		values["code"] = code
+	}
+	return values, partner, code
 }
 
 func assignment(p place) clients.Assignment {
@@ -165,6 +188,9 @@ func (o *org) moveClient(t *testing.T, n id, to place) {
 	c := o.now.clients[n]
 	o.change(t, domain.Client, n, "POST", "clients/"+n.String()+"/assign", apitest.Map{"project_id": to.project, "desk_id": orNull(to.desk), "manager_id": orNull(to.manager)},
 		clients.Reassigned{From: assignment(c.place), To: assignment(to)})
+	if to.manager != c.manager {
+		o.tell("assigned", domain.Client, "client.reassigned", n, n, to.manager)
+	}
 	c.place = to
 	o.now.clients[n] = c
 }

@@ -13,8 +13,15 @@ import (
 func (o *org) grow(t *testing.T) {
 	t.Helper()
 	o.found(t)
+	if o.furnished {
+		o.furnish(t)
+	}
 	o.keep()
 	for range 5 + o.rnd.IntN(o.size(6, 10)) {
+		if o.furnished && o.chance(35) {
+			o.thingStep(t)
+			continue
+		}
 		o.step(t)
 		o.keep()
 	}
@@ -58,6 +65,9 @@ func (o *org) found(t *testing.T) {
 		p.projects, p.desks = o.randomScope(60, 50)
 		o.addPerson(t, p)
 		o.keep()
+	}
+	if o.furnished {
+		o.define(t)
 	}
 	for i := range 5 + o.rnd.IntN(o.size(5, 11)) {
 		c := client{

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +35,26 @@ func init() {
 		"GET /api/v1/me/second-factor":       (*asker).readSecondFactor,
 		"GET /api/v1/sessions":               (*asker).readSessions,
 		"GET /api/v1/audit/refusals":         (*asker).readRefusals,
+
+		"GET /api/v1/actions":                               (*asker).readActions,
+		"GET /api/v1/clients/{id}/activity":                 (*asker).readFeed,
+		"GET /api/v1/clients/{id}/activity/{item}":          (*asker).readActivity,
+		"GET /api/v1/clients/{id}/documents":                (*asker).readDocuments,
+		"GET /api/v1/clients/{id}/documents/{item}":         (*asker).readDocument,
+		"GET /api/v1/clients/{id}/documents/{item}/content": (*asker).readContent,
+		"GET /api/v1/clients/{id}/records":                  (*asker).readRecordSums,
+		"GET /api/v1/clients/{id}/records/{kind}":           (*asker).readRecords,
+		"GET /api/v1/clients/stream":                        nil, // see TestStreams
+		"GET /api/v1/custom-fields":                         (*asker).readDefinitions,
+		"GET /api/v1/custom-fields/{id}":                    (*asker).readDefinition,
+		"GET /api/v1/notifications":                         (*asker).readInbox,
+		"GET /api/v1/notifications/preferences":             (*asker).readPreferences,
+		"GET /api/v1/notifications/stream":                  nil,
+		"GET /api/v1/tags":                                  (*asker).readDefinitions,
+		"GET /api/v1/tags/{id}":                             (*asker).readDefinition,
+		"GET /api/v1/templates":                             (*asker).readDefinitions,
+		"GET /api/v1/templates/{id}":                        (*asker).readDefinition,
+		"GET /api/v1/templates/placeholders":                (*asker).readPlaceholders,
 	}
 }
 
@@ -63,7 +84,7 @@ func (p plan) read(t *testing.T, from, to int) {
 	knows(t, routes(t, w.s.Router, "GET", "HEAD"), reads)
 	for i := from; i < to; i++ {
 		if p.only < 0 || p.only == i {
-			w.add(t, p.seed, i, i%100 == 7)
+			w.add(t, p.seed, i, i%100 == 7, i%3 == 0)
 		}
 	}
 	w.settle(t)
@@ -142,7 +163,8 @@ func routeOrder() (out []string) {
 // isNobody: who was deactivated is told nothing at all.
 func (a *asker) isNobody() {
 	for _, route := range []string{pick(a.rnd, routeOrder()), "GET /api/v1/me", "GET /api/v1/clients"} {
-		if r := a.get(at(route, pick(a.rnd, sorted(a.now.clients)))); r.status != http.StatusUnauthorized {
+		route = strings.Replace(route, "{kind}", "tickets", 1)
+		if r := a.get(at(route, pick(a.rnd, sorted(a.now.clients)), a.newID())); r.status != http.StatusUnauthorized {
 			a.wrong(r.request, "they are deactivated, or the key is: want 401, got %d %s", r.status, r.body)
 		}
 	}

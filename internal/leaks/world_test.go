@@ -19,8 +19,11 @@ import (
 
 	"annals/domain"
 	"annals/domain/employee"
+	fields "annals/domain/field"
+	"annals/domain/tag"
 	"annals/internal/access"
 	"annals/internal/apitest"
+	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 	"annals/internal/replay"
 )
@@ -101,6 +104,9 @@ type world struct {
 	orgs   []*org
 	absent map[string]answer // what is answered about what is not there, by route
 
+	registries map[string]bool // streams with definitions of all organisations
+	ends       map[string]eventlog.Revision
+
 	asked, failures int
 	tally           map[int]int  // answers by their status
 	reaches         [all + 1]int // of clients.view, of those who asked
@@ -110,6 +116,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{s: apitest.Start(t), quick: mux.NewRouter(), absent: map[string]answer{}, tally: map[int]int{}}
+	w.registries, w.ends = map[string]bool{fields.Ref().Stream(): true, tag.Ref().Stream(): true}, map[string]eventlog.Revision{}
 	w.s.Reads.Patience = time.Minute // the machine is busy, and nobody waits for what does not come
 	var known sync.Map               // to have to look it up anew is what takes longest, and nothing changes while we ask
 	api := httpapi.New(w.quick, httpapi.Config{
@@ -131,11 +138,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// add makes an organisation: over HTTP and a big one, or written to the log.
-func (w *world) add(t *testing.T, seed uint64, number int, big bool) {
+// add makes an organisation: over HTTP and a big one, or written to the log; with
+// something that belongs to its clients, or without.
+func (w *world) add(t *testing.T, seed uint64, number int, big, furnished bool) {
 	t.Helper()
 	at := w.s.Clock.Now().Add(-30 * 24 * time.Hour).Truncate(time.Hour).Add(time.Duration(number) * time.Minute)
 	o := newOrg(w, seed, number, at)
+	o.furnished = furnished || big
 	if o.big = big; big {
 		o.employ(t, o.newID())
 	}
