@@ -63,7 +63,7 @@ func normal(s string) string {
 	return s
 }
 
-var update = flag.Bool("update", false, "write what the commands of the README print into it")
+var update = flag.Bool("update", false, "write what the commands of the README and the documents print into them")
 
 // rewritten is the page with what was printed. Where only what varies differs, it stays as it is.
 func rewritten(page string, tour []shown, got []string) string {
@@ -88,16 +88,27 @@ func rewritten(page string, tour []shown, got []string) string {
 	return strings.Join(append(out, lines[done:]...), "\n")
 }
 
-// TestReadme is a newcomer who types what the README shows, one command after the other in one shell, and gets what
-// it shows.
+// pages are those whose commands can be typed on a server of one's own with the sample data.
+var pages = []string{"README.md", "docs/record.md"}
+
+// TestReadme is a newcomer who types what a page shows, one command after the other in one shell, and gets what it
+// shows.
 func TestReadme(t *testing.T) {
-	page, err := os.ReadFile("../../README.md")
+	for _, page := range pages {
+		t.Run(page, func(t *testing.T) { testPage(t, page) })
+	}
+}
+
+func testPage(t *testing.T, name string) {
+	t.Helper()
+	path := filepath.Join("../..", name)
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tour := consoleBlocks(string(page))
 	if len(tour) == 0 {
-		t.Fatal("the README shows no command")
+		t.Fatal("the page shows no command")
 	}
 	dir := workDir(t)
 	bin := build(t)
@@ -125,14 +136,14 @@ func TestReadme(t *testing.T) {
 	}
 	got := walk(t, dir, p.url, tour)
 	if *update {
-		if err := os.WriteFile("../../README.md", []byte(rewritten(string(page), tour, got)), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(rewritten(string(page), tour, got)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		tour = consoleBlocks(rewritten(string(page), tour, got))
 	}
 	for i, s := range tour {
 		if diff := cmp.Diff(normal(s.output), normal(got[i])); diff != "" {
-			t.Errorf("README.md:%d: $ %s\nprints\n%s(- what the page shows, + what it is)\n%s", s.line, s.command, got[i], diff)
+			t.Errorf("%s:%d: $ %s\nprints\n%s(- what the page shows, + what it is)\n%s", name, s.line, s.command, got[i], diff)
 		}
 	}
 	if err := p.stop(syscall.SIGTERM); err != nil || p.err != nil {
