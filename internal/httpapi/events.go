@@ -15,12 +15,9 @@ import (
 	"annals/internal/access"
 )
 
-// writeBound is how long a client may take to receive an event: one that is slower is
-// cut off, and begins anew where it was.
-const writeBound = 10 * time.Second
-
 // Events is a stream of server-sent events (WHATWG HTML, 9.2) to one client. It is
-// used by one goroutine.
+// used by one goroutine. A client that takes longer than a third of the time of a request
+// to receive what is sent is cut off, and begins anew where it was.
 type Events struct {
 	api  *API
 	op   Op
@@ -49,7 +46,10 @@ func HandleEvents[I any](a *API, op Op, h func(context.Context, *I) (Follow, err
 			ctx, cancel := unbound(hc.Context())
 			defer cancel()
 			e := &Events{api: a, op: op, base: ctx, w: w, conn: http.NewResponseController(w)}
-			e.begin()
+			t, _ := hc.Context().Value(trailKey{}).(*trail)
+			if e.begin() != nil || t != nil && t.head { // gone already, or does not want to see it
+				cancel()
+			}
 			if err := follow(ctx, e); domain.KindOf(err) == domain.Internal && err != nil && ctx.Err() == nil && e.err == nil {
 				a.logger.WarnContext(ctx, "a stream of events ended", "request_id", access.From(ctx).Request.String(), "operation", op.ID, "err", err)
 			}
@@ -69,7 +69,7 @@ func unbound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return out, func() { stop(); cancel() }
 }
 
-func (e *Events) begin() {
+func (e *Events) begin() error {
 	h := e.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies pass on at once what they get
@@ -78,7 +78,7 @@ func (e *Events) begin() {
 	// How long a browser waits before it connects again, in milliseconds: not all at once
 	// when a server ends.
 	fmt.Fprintf(&e.buf, "retry: %d\n\n", 2000+int(access.From(e.base).Request[0])*10)
-	_ = e.Flush()
+	return e.Flush()
 }
 
 // Add queues an event: what is sent as JSON under a name, and, unless it is empty, the
@@ -110,7 +110,7 @@ func (e *Events) Flush() error {
 	if e.err != nil || e.buf.Len() == 0 {
 		return e.err
 	}
-	_ = e.conn.SetWriteDeadline(time.Now().Add(writeBound)) //nolint:forbidigo // a deadline of the connection
+	_ = e.conn.SetWriteDeadline(time.Now().Add(e.api.timeout / 3)) //nolint:forbidigo // a deadline of the connection
 	if _, e.err = e.w.Write(e.buf.Bytes()); e.err == nil {
 		e.err = e.conn.Flush()
 	}

@@ -40,7 +40,7 @@ func (a *API) frame(next http.Handler) http.Handler {
 		c := access.Caller{UserAgent: truncate(r.UserAgent(), 300), Request: uuid.New(), IP: a.proxies.client(r)}
 		secure(w.Header(), a.proxies.encrypted(r))
 		w.Header().Set("Request-Id", c.Request.String())
-		t := &trail{conn: r.Context()}
+		t := &trail{conn: r.Context(), head: r.Method == http.MethodHead}
 		t.follow(r)
 		ctx = context.WithValue(access.With(ctx, c), trailKey{}, t)
 		defer a.recovered(ctx, w)

@@ -26,6 +26,7 @@ type trail struct {
 	actor   domain.ID // who asks, as far as it is known
 	kind    string
 	conn    context.Context // of the connection: without the bound on the time that a request takes
+	head    bool            // only the header of the answer is wanted
 }
 
 type trailKey struct{}
