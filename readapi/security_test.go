@@ -95,8 +95,11 @@ func TestForgottenPredicate(t *testing.T) {
 	others := domain.Place{Project: nth(2), Desk: nth(2), Manager: nth(1)}
 	for _, ids := range clients {
 		for _, id := range ids {
-			m.exec(t, `insert into history (category, aggregate_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
-				values ('client', $1, 0, 0, gen_random_uuid(), 'client.registered', now(), $1, $1, $1, 1, '[]')`, id)
+			m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
+				values ('client', $1, $1, 0, 0, gen_random_uuid(), 'client.registered', now(), $1, $1, $1, 1, '[]')`, id)
+			m.exec(t, `insert into client_details (client_id, details, status_at) values ($1, '{"title": "Dr."}', now())`, id)
+			m.exec(t, `insert into client_contacts (id, client_id, at) values (gen_random_uuid(), $1, now())`, id)
+			m.exec(t, `insert into client_values (client_id, key, value) values ($1, 'k', '"v"')`, id)
 		}
 	}
 	ctx := as(t, someone(domain.OnDesks, nths(1), nths(2)))
@@ -140,6 +143,15 @@ func TestForgottenPredicate(t *testing.T) {
 		if out := m.ids(ctx, t, visible(ctx, id), `select event_id::text from annals_read.history`); len(out) != events {
 			t.Errorf("%d events with a client at %v", len(out), place)
 		}
+		for _, table := range []string{"client_details", "client_contacts"} {
+			if out := m.ids(ctx, t, visible(ctx, id), `select client_id::text from annals_read.`+table); len(out) != events {
+				t.Errorf("%d of %s with a client at %v", len(out), table, place)
+			}
+		}
+	}
+	// Values are compared with those of other clients, which are those that are seen.
+	if out := m.ids(ctx, t, nil, `select client_id::text from annals_read.client_values`); len(out) != want {
+		t.Errorf("%d clients' values, and %d clients may be seen", len(out), want)
 	}
 	// Nobody has signed in.
 	list, err = fetch(t.Context(), m.API, clientSource, unguarded(), Page{Limit: 500}, clientRow.item)
