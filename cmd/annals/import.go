@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 
 	"github.com/google/uuid"
@@ -99,6 +100,9 @@ func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects
 		return exit{exitUsage, u}
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), sum)
+	if err == nil {
+		finished(cmd, r, sum)
+	}
 	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("import: %w (run it again to go on: what is registered stays registered once)", err)
 	}
@@ -109,6 +113,16 @@ func importFile(cmd *cobra.Command, r remote, o csvimport.Options, name, rejects
 		return exit{exitRejected, fmt.Errorf("%d rows were rejected", sum.Rejected)}
 	}
 	return nil
+}
+
+// finished has whoever imports be notified of how it ended. That this fails, as where
+// they may register clients and not import them, is no failure of the import.
+func finished(cmd *cobra.Command, r remote, sum csvimport.Summary) {
+	res, err := r.do(cmd.Context(), http.MethodPost, "/api/v1/imports",
+		map[string]int{"registered": sum.Registered, "skipped": sum.Unchanged, "rejected": sum.Rejected})
+	if err == nil {
+		_ = res.Body.Close() // nothing is expected of it
+	}
 }
 
 // lazyFile is created by the first write, so that an import that is used wrongly
