@@ -14,8 +14,8 @@ func everything(project string) Map {
 	return Map{
 		"type": "person", "title": "Dr.", "first_name": "Elena", "middle_name": "M.", "last_name": "Petrova", "display_name": "Elena P.", "company": "Petrova Marine",
 		"job_title": "Owner", "gender": "Female", "date_of_birth": "1984-02-29", "language": "bg", "time_zone": "Europe/Sofia",
-		"emails": []Map{{"email": "elena@home.example", "kind": "home"}, {"email": "elena@petrova.example", "kind": "work", "primary": true}},
-		"phones": []Map{{"number": "02 981 0142", "kind": "work", "country": "BG"}, {"number": "+49 30 901820", "kind": "mobile"}},
+		"emails":    []Map{{"email": "elena@home.example", "kind": "home"}, {"email": "elena@petrova.example", "kind": "work", "primary": true}},
+		"phones":    []Map{{"number": "02 981 0142", "kind": "work", "country": "BG"}, {"number": "+49 30 901820", "kind": "mobile"}},
 		"addresses": Map{"home": place("Varna"), "work": place("Burgas"), "billing": place("Sofia")}, "website": "petrova.example",
 		"billing":     Map{"legal_name": "Petrova Marine EOOD", "tax_id": "123456789", "vat_id": "BG 123456789", "iban": "bg80 bnbg 9661 1020 3456 78", "currency": "eur", "payment_terms": "30"},
 		"affiliation": Map{"affiliate_id": "A-77", "source": "fair", "campaign": "spring", "referrer": "Ole"}, "external_ids": Map{"erp": "C-1042"},
@@ -32,8 +32,7 @@ func TestRecord(t *testing.T) {
 	a := s.Admin(t)
 	project := a.Project(t, "Record")
 	id := receipt(t, a.Post(t, "/api/v1/clients", everything(project)), 201, "0")
-	last := a.Get(t, "/api/v1/clients/"+id+"/replay").Want(t, 200)
-	_ = last
+	a.Get(t, "/api/v1/clients/"+id+"/replay").Want(t, 200)
 	a.Post(t, "/api/v1/clients", Map{
 		"last_name": "Lee", "project_id": project, "emails": []Map{{"email": "a@example.com"}, {"email": "x"}}, "phones": []Map{{"number": "12 34", "country": "DE"}},
 		"addresses": Map{"billing": Map{"country_code": "XX"}}, "billing": Map{"iban": "DE1", "vat_id": "DE1", "currency": "?", "payment_terms": "soon"},
