@@ -66,7 +66,7 @@ func (s source) merged(q *query, k key, nulls bool, at *cursor, limit int) strin
 	dir := k.direction()
 	var scans []string
 	rest, implied := q.rest()
-	between := parts(q, k, s.id, nulls, at)
+	between := s.parts(q, k, nulls, at)
 	for _, w := range q.ways() {
 		for _, part := range between {
 			sql := fmt.Sprintf("select %s as id, %s as key from %s where %s and %s and %s order by %[2]s%[7]s, %[1]s%[7]s limit %[8]d",
@@ -92,7 +92,8 @@ func opaque(cond string) string { return "case when " + cond + " then true else 
 // parts are conditions that take the rows after the cursor apart such that an index
 // has the order of each: nulls come last, and going down an index they would come
 // first.
-func parts(q *query, k key, id string, nulls bool, at *cursor) []string {
+func (s source) parts(q *query, k key, nulls bool, at *cursor) []string {
+	id := s.id
 	null := k.sql + " is null"
 	if at == nil {
 		if nulls && k.down {
@@ -100,7 +101,7 @@ func parts(q *query, k key, id string, nulls bool, at *cursor) []string {
 		}
 		return []string{"true"}
 	}
-	last := q.bind(*at.Values[1]) + "::text::uuid"
+	last := q.bind(*at.Values[1]) + "::text::" + s.idType()
 	if at.Values[0] == nil {
 		return []string{fmt.Sprintf("%s and %s %s %s", null, id, k.after(), last)}
 	}

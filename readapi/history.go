@@ -102,7 +102,8 @@ var historySource = source{
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
 		left join annals_read.names a on a.id = h.actor_id`,
-	id:      "h.event_id",
+	id:      "h.position",
+	idCast:  "bigint",
 	natural: "position",
 	table:   "annals_read.history h",
 	indexed: map[string]bool{"h.position": false},

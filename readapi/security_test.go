@@ -164,8 +164,8 @@ func TestForgottenPredicate(t *testing.T) {
 func TestPolicyOfHistory(t *testing.T) {
 	t.Parallel()
 	m := newModels(t)
-	m.exec(t, `insert into history (category, aggregate_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
-		select c, $1, 0, 0, gen_random_uuid(), 'x', now(), $1, $1, $1, 1, '[]' from unnest(array['client', 'employee', 'role', 'project']) c`, nth(9))
+	m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
+		select c, $1, case c when 'client' then $1::uuid when 'note' then $1::uuid end, 0, 0, gen_random_uuid(), 'x', now(), $1, $1, $1, 1, '[]' from unnest(array['client', 'note', 'employee', 'role', 'project']) c`, nth(9))
 	for reach, want := range map[domain.Reach]int{domain.Nothing: 0, domain.Own: 0, domain.InProjects: 0, domain.Everywhere: 3} {
 		a := someone(domain.Everywhere, nil, nil)
 		a.Rights[domain.AuditView] = reach

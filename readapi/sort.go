@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,7 @@ type source struct {
 	columns string // of the SELECT
 	from    string // FROM and JOINs
 	id      string // unique; breaks ties
+	idCast  string // its PostgreSQL type; uuid if empty
 	sorts   map[string]column
 	natural string // the sort when none is asked for
 
@@ -36,6 +38,8 @@ type source struct {
 	table   string          // of from, what conditions and arms are about
 	indexed map[string]bool // the sorts, by SQL, for which the table has an index of each arm; true: it may be null
 }
+
+func (s source) idType() string { return cmp.Or(s.idCast, "uuid") }
 
 // key is one level of a sort.
 type key struct {
@@ -73,7 +77,7 @@ func (s source) keys(sort string) ([]key, error) {
 		}
 		keys = append(keys, key{c, down})
 	}
-	return append(keys, key{column{s.id, "uuid"}, keys[len(keys)-1].down}), nil
+	return append(keys, key{column{s.id, s.idType()}, keys[len(keys)-1].down}), nil
 }
 
 // cursor is where a page ended: the sort, and the last row's values of it.
