@@ -55,8 +55,10 @@ func (a *API) followInbox(w *watch, me domain.ID, from *eventlog.Position) error
 			err = w.to.Beat("")
 		case <-w.renew.C:
 			_, err = w.renewed()
-		case <-bell.C:
-			err = a.tellNotifications(w, me, &at)
+		case <-bell.C: // rarely, and it may be about a client that they have just come to see, or see no more
+			if _, err = w.renewed(); err == nil {
+				err = a.tellNotifications(w, me, &at)
+			}
 		}
 	}
 	return err
