@@ -12,7 +12,7 @@ type carriedOut struct {
 	command     domain.ID
 	fingerprint string
 	result      eventlog.Result // of its last event
-	subject     domain.ID // whose key the fingerprint was made with, where that is another's
+	subject     domain.ID       // whose key the fingerprint was made with, where that is another's
 }
 
 // commands are those that led to an aggregate's events. They never change: what is

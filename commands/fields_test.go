@@ -1,6 +1,8 @@
 package commands_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,12 +22,7 @@ func unique(name string) string {
 // listed is a definition in the answer that lists them.
 func listed(t *testing.T, u *apitest.User, path, id string) bool {
 	t.Helper()
-	for _, one := range u.Get(t, path).Want(t, 200).Column("id") {
-		if one == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(u.Get(t, path).Want(t, 200).Column("id"), id)
 }
 
 func TestCustomFields(t *testing.T) {
@@ -112,10 +109,7 @@ func TestRevisionsOfDefinitions(t *testing.T) {
 	a := s.Admin(t)
 	for path, more := range map[string]Map{fieldsPath: {"type": "text", "label": "x"}, tagsPath: {}} {
 		define := func(key string, headers ...string) *apitest.Response {
-			body := Map{}
-			for k, v := range more {
-				body[k] = v
-			}
+			body := maps.Clone(more)
 			if path == fieldsPath {
 				body["key"] = key
 			} else {

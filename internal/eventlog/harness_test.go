@@ -39,11 +39,11 @@ func startNode(t *testing.T, listen, database string) (n *esnode.Node, stop func
 	return n, stop
 }
 
-func openLog(t testing.TB, connection string, settings ...func(*Config)) *Log {
-	t.Helper()
+func openLog(tb testing.TB, connection string, settings ...func(*Config)) *Log {
+	tb.Helper()
 	master, err := eventschema.NewLocalMaster(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg := Config{ConnectionString: connection, Master: master}
 	for _, set := range settings {
@@ -51,9 +51,9 @@ func openLog(t testing.TB, connection string, settings ...func(*Config)) *Log {
 	}
 	l, err := Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(l.Close)
+	tb.Cleanup(l.Close)
 	return l
 }
 

@@ -134,5 +134,5 @@ func (s *story) has(e *esdb.RecordedEvent) bool {
 		return false
 	}
 	md, err := eventschema.DecodeMetadata(e.UserMetadata)
-	return err == nil && md.Meta.Subject == s.of.ID
+	return err == nil && md.Subject == s.of.ID
 }

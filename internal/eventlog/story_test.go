@@ -16,11 +16,11 @@ import (
 )
 
 // told is the story of a client.
-func told(t testing.TB, l *Log, id uuid.UUID) (out []string) {
-	t.Helper()
-	for rec, err := range l.Story(t.Context(), domain.Ref{Category: domain.Client, ID: id}, []string{domain.Note}) {
+func told(tb testing.TB, l *Log, id uuid.UUID) (out []string) {
+	tb.Helper()
+	for rec, err := range l.Story(tb.Context(), domain.Ref{Category: domain.Client, ID: id}, []string{domain.Note}) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		line := rec.Type
 		if n, ok := rec.Event.(note.Added); ok {

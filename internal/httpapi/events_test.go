@@ -136,7 +136,7 @@ func TestStreamsAreRenewed(t *testing.T) {
 	errs := make(chan error, 2)
 	var api *API
 	s, server := streaming(t, func(ctx context.Context, e *Events) error {
-		renewed, err := e.Renew()
+		renewed, err := e.Renew() //nolint:contextcheck // it is of the same request
 		if err == nil && access.From(renewed).Actor == access.From(ctx).Actor {
 			t.Error("nobody was asked")
 		}
@@ -167,7 +167,9 @@ func TestStreamsThatAreNone(t *testing.T) {
 		ended <- true
 		return nil
 	})
-	if res := follow(t, server, http.MethodHead); res.StatusCode != http.StatusOK {
+	res := follow(t, server, http.MethodHead)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
 		t.Errorf("%d", res.StatusCode)
 	}
 	select {
@@ -177,7 +179,9 @@ func TestStreamsThatAreNone(t *testing.T) {
 	}
 	server.CloseClientConnections()
 	s.fail = domain.Errorf(domain.TooMany, "streams", "too many")
-	if res := follow(t, server, http.MethodGet); res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Content-Type") != "application/problem+json" {
+	res = follow(t, server, http.MethodGet)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ var doings = []doing{
 		patch("number"), remove,
 	}},
 	{"record", "records/tickets", func(n int) apitest.Map {
-		return apitest.Map{"system": "desk", "external_id": fmt.Sprint(n % 7), "title": fmt.Sprint("Ticket ", n), "amount": fmt.Sprint(n), "currency": "EUR"}
+		return apitest.Map{"system": "desk", "external_id": strconv.Itoa(n%7), "title": fmt.Sprint("Ticket ", n), "amount": strconv.Itoa(n), "currency": "EUR"}
 	}, []func(*apitest.User, *testing.T, string, int){patch("status"), patch("title"), remove}},
 }
 
@@ -261,7 +262,7 @@ func inFeed(t *testing.T, u *apitest.User, at string, steps []told, shown map[st
 		if diff := cmp.Diff(pick(shown[id]), pick(item)); diff != "" {
 			t.Errorf("%s %s (-the log +what is shown)\n%s", kind, id, diff)
 		}
-		if fmt.Sprint(item["revision"]) != fmt.Sprint(last[id].Revision) {
+		if item["revision"] != float64(last[id].Revision) {
 			t.Errorf("%s %s is shown at %v, and is at %d", kind, id, item["revision"], last[id].Revision)
 		}
 		// What commands go by, as far as it has the same fields.
