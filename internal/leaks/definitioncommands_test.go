@@ -14,11 +14,11 @@ import (
 // managesHere says whether somebody manages the organisation of a project, or of all.
 func (v viewer) managesHere(project id) bool {
 	reach := v.rights["organisation.manage"]
-	return reach == all || reach == project2 && v.projects[project]
+	return reach == all || reach == assigned && v.projects[project]
 }
 
-// project2 is the reach, where a parameter has its name.
-const project2 = project
+// assigned is the reach into projects, where a parameter has its name.
+const assigned = project
 
 func (a *asker) fireDefine(route string) {
 	kind := kindOfRoute(route)
@@ -34,7 +34,9 @@ func (a *asker) fireDefine(route string) {
 			body["default_language"], body["texts"] = "en", map[string]template.Text{"en": {Subject: "Hello", Text: "Hello"}}
 		}
 		if r, done := a.fire(shot{route: route, body: body, want: whether(a.v.managesHere(in), http.StatusCreated)}); done {
-			a.defined[made(r)] = d
+			if a.defined[made(r)] = d; kind == "template" {
+				a.ends[eventlog.Stream(domain.Template, made(r))] = 0
+			}
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"annals/internal/apitest"
 )
 
-// told is an event that a stream has sent.
+// sent is an event that a stream has sent.
 type sent struct {
 	name, id string
 	data     apitest.Map
@@ -81,7 +81,7 @@ func (o *org) join(ctx context.Context, t *testing.T, all []*watcher) []*watcher
 			continue
 		}
 		if _, key := o.now.keys[who]; !key {
-			o.session(t, who)
+			o.session(t, who) //nolint:contextcheck // the test's
 		}
 		if x := o.watch(ctx, t, who); x != nil {
 			all = append(all, x)
@@ -117,7 +117,7 @@ func (x *watcher) follow(ctx context.Context, path string) (<-chan sent, int) {
 		x.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+x.tokens[x.who])
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:bodyclose // whoever reads it does
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func (x *watcher) resume(ctx context.Context, start string) {
 		x.wrong("GET "+path, "nothing comes")
 		return
 	}
-	got, _, _ := x.until(stream, x.w.head(x.T))
+	got, _, _ := x.until(stream, x.w.head(x.T)) //nolint:contextcheck // the test's
 	for _, o := range x.w.orgs {
 		for n := range o.now.clients {
 			kind := got[n.String()]

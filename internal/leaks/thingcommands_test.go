@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"annals/domain"
 	"annals/internal/eventlog"
 )
@@ -58,33 +56,31 @@ func (a *asker) fireAdd(route string) {
 		c := a.now.clients[n]
 		th := thing{client: n, kind: kind, text: unique(kind), by: a.who}
 		s := shot{route: strings.Replace(route, "{kind}", kind, 1), id: n, want: created(a.overClient(permissionFor(kind), c))}
-		allowed := func(who id, field string) bool {
-			ok := !a.now.people[who].off && a.now.viewer(who).sees(c.place)
-			if !ok && s.want == http.StatusCreated {
+		allowed := func(who id) {
+			if sees := !a.now.people[who].off && a.now.viewer(who).sees(c.place); !sees && s.want == http.StatusCreated {
 				s.want, s.code = http.StatusUnprocessableEntity, "invalid"
 			}
-			return ok
 		}
 		switch kind {
 		case "note":
 			th.text += " said"
 			if who := a.somebody(); a.chance(40) && !a.now.people[who].off {
 				th.text += " to [x](employee:" + who.String() + ")"
-				allowed(who, "text")
+				allowed(who)
 			}
 			s.body = obj{"text": th.text}
 		case "action":
 			body := obj{"title": th.text}
 			if who := a.somebody(); a.chance(60) {
 				body["assignee_id"], th.assignee = who, who
-				allowed(who, "assignee_id")
+				allowed(who)
 			}
 			s.body = body
 		case "request":
 			body := obj{"subject": th.text, "text": "Please"}
 			if who := a.somebody(); a.chance(60) {
 				body["assignee_id"], th.assignee = who, who
-				allowed(who, "assignee_id")
+				allowed(who)
 			}
 			s.body = body
 		case "call":
@@ -315,6 +311,8 @@ func (a *asker) firePartner(route string) {
 		case s.want != http.StatusOK:
 		case c.off:
 			s.want = http.StatusConflict
+		case !a.inUse("partner", c.project):
+			s.want, s.code = http.StatusUnprocessableEntity, "invalid"
 		case a.partners[n] != to && !a.v.sees(a.now.clients[to].place):
 			s.want, s.code, s.hides = http.StatusUnprocessableEntity, "invalid", to
 		}
@@ -324,4 +322,12 @@ func (a *asker) firePartner(route string) {
 	}
 }
 
-var _ = uuid.Nil
+// inUse says whether there is a custom field for the clients of a project.
+func (o *org) inUse(key string, project id) bool {
+	for _, d := range o.defined {
+		if d.kind == "field" && d.name == key && d.project == project {
+			return !d.retired
+		}
+	}
+	return false
+}

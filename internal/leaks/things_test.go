@@ -84,7 +84,7 @@ func (o *org) furnish(t *testing.T) {
 // somebody is an employee, at random.
 func (o *org) somebody() id { return pick(o.rnd, sorted(o.now.people)) }
 
-// seers of a client, of the organisation: those whom a command may name.
+// colleagues are those whom a command about a client may name.
 func (o *org) colleagues(client id) []id {
 	if o.boss == nil {
 		return sorted(o.now.people) // in the log there are those, too, who saw it at the time
@@ -134,7 +134,7 @@ func isRecord(kind string) bool {
 }
 
 // addThing adds something of a kind to a client.
-func (o *org) addThing(t *testing.T, of id, kind string) id {
+func (o *org) addThing(t *testing.T, of id, kind string) {
 	t.Helper()
 	th := thing{client: of, kind: kind, text: fmt.Sprintf("%s %s %d", kind, o.name, len(o.things)), by: o.by()}
 	colleagues := o.colleagues(of)
@@ -143,8 +143,8 @@ func (o *org) addThing(t *testing.T, of id, kind string) id {
 		mentioned = []id{pick(o.rnd, colleagues)}
 	}
 	markdown := th.text
-	for _, n := range mentioned {
-		markdown += fmt.Sprintf(" [x](employee:%s)", n)
+	if len(mentioned) > 0 {
+		markdown += " [x](employee:" + mentioned[0].String() + ")"
 	}
 	if len(colleagues) > 0 && o.chance(80) {
 		th.assignee = pick(o.rnd, colleagues)
@@ -190,7 +190,6 @@ func (o *org) addThing(t *testing.T, of id, kind string) id {
 		th.assignee = none
 	}
 	o.things[n] = th
-	return n
 }
 
 func (o *org) addAction(t *testing.T, th *thing, path string) id {
