@@ -68,7 +68,7 @@ func TestStreams(t *testing.T) {
 		x.resume(ctx, start)
 	}
 	t.Logf("%d watchers were told of %d changes", len(all), told)
-	if told == 0 && p.only < 0 {
+	if told == 0 && n >= 4 {
 		t.Error("nobody was told of anything: the test has hardly tested anything")
 	}
 }
