@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/internal/eventlog"
+	"annals/internal/lease"
 )
 
 // Log is where events come from: an [eventlog.Log].
@@ -127,6 +128,24 @@ func (e *engine) connect(ctx context.Context, name string, params map[string]str
 	return pgx.ConnectConfig(ctx, conf)
 }
 
+// lease takes the lease of that work of projections. It saves processes from doing the
+// same; that they do no harm when both think they hold it is the checkpoint's part.
+// Somebody else holding it is waited for with wait, and otherwise an ErrHeld. The
+// context that is returned ends with the lease.
+func (e *engine) lease(ctx context.Context, name string, wait bool) (held context.Context, release func(), err error) {
+	take := lease.Try
+	if wait {
+		take = lease.Take
+	}
+	return take(ctx, e.conf.ConnConfig, "projections/"+name)
+}
+
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // nothing is lost
+}
+
 // active is the version of a projector that readers see.
 type active struct {
 	Version int
@@ -161,7 +180,7 @@ var (
 	// about to be done must not be done.
 	ErrFenced = errors.New("the read model has been moved on by another process")
 	// ErrHeld means that another process is at the same work.
-	ErrHeld = errors.New("another process is doing this")
+	ErrHeld = lease.ErrHeld
 
 	errAway = errors.New("the database cannot be reached")
 )

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/domain/inbox"
 	"annals/eventschema"
 	"annals/internal/eventlog"
 )
@@ -19,7 +20,7 @@ var (
 
 // history is what happened to each aggregate.
 var history = &Projector{
-	Name: "history", Version: 3, Tables: historyTables, Indexes: historyIndexes,
+	Name: "history", Version: 4, Tables: historyTables, Indexes: historyIndexes,
 	Apply: applyHistory, Inserts: []*Insert{insertHistory},
 }
 
@@ -44,6 +45,10 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 		return
 	case eventschema.KeyCreated:
 		return // nothing happened to anybody
+	case inbox.Read:
+		// That somebody has looked at their notifications is nobody's business, proves
+		// nothing about any client, and would be the most of what there is.
+		return
 	}
 	c := changesOf(r.Type, r.Event)
 	erased := []string{}

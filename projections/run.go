@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -320,4 +321,16 @@ func (r *Runner) reached(ctx context.Context, e *engine, name string, start *eve
 		return false, fmt.Errorf("projector %s: %w", name, err)
 	}
 	return reached, nil
+}
+
+// pause waits for between half of d and all of it.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d/2 + rand.N(d/2+1)) //nolint:gosec // jitter
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

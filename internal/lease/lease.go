@@ -15,19 +15,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrLost is the cause of a context that ended with its lease.
-var ErrLost = errors.New("the connection that held the lease is gone")
+var (
+	// ErrHeld means that somebody else has the lease.
+	ErrHeld = errors.New("another process is doing this")
+	// ErrLost is the cause of a context that ended with its lease.
+	ErrLost = errors.New("the connection that held the lease is gone")
+)
 
 // Take waits for the lease of that name and takes it. The context that it returns ends
 // with the lease; release gives the lease back.
 func Take(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
+	return take(ctx, conf, name, true)
+}
+
+// Try is [Take] without the waiting: the error is [ErrHeld] when somebody else has the
+// lease.
+func Try(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
+	return take(ctx, conf, name, false)
+}
+
+func take(ctx context.Context, conf *pgx.ConnConfig, name string, wait bool) (held context.Context, release func(), err error) {
 	conf = conf.Copy()
 	conf.RuntimeParams["application_name"] = "annals lease " + name
 	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
 	}
-	if err := acquire(ctx, conn, name); err != nil {
+	if err := acquire(ctx, conn, name, wait); err != nil {
 		closeConn(ctx, conn)
 		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
 	}
@@ -44,17 +58,20 @@ func Take(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.
 	}, nil
 }
 
-func acquire(ctx context.Context, conn *pgx.Conn, name string) error {
+func acquire(ctx context.Context, conn *pgx.Conn, name string, wait bool) error {
 	for {
 		var got bool
-		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/lease/' || $1, 0))`, name).Scan(&got)
-		if err != nil || got {
+		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/' || $1, 0))`, name).Scan(&got)
+		switch {
+		case err != nil, got:
 			return err
+		case !wait:
+			return ErrHeld
 		}
 		// Waiting inside PostgreSQL would hold back its vacuum.
-		const wait = 500 * time.Millisecond
+		const pause = 500 * time.Millisecond
 		select {
-		case <-time.After(wait/2 + rand.N(wait/2)): //nolint:gosec // jitter
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // jitter
 		case <-ctx.Done():
 			return ctx.Err()
 		}
