@@ -92,3 +92,20 @@ func applyWithin[S, C, E any](ctx context.Context, a *API, d domain.Decider[S, a
 	}
 	return apply(ctx, a, d, r, at.Item, p, body, to)
 }
+
+// ofClient takes command B for what each client has one of, under the client's id.
+func ofClient[B, S, C, E any](a *API, api *httpapi.API, r route, d domain.Decider[S, attached.To[C], E]) {
+	_ = any(*new(B)).(C)
+	type input struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+		Params
+		Body B
+	}
+	httpapi.Handle(api, r.op(), func(ctx context.Context, in *input) (*answer, error) {
+		to, err := addressedTo(ctx, a, in.ID, any(in.Body).(C))
+		if err != nil {
+			return nil, err
+		}
+		return apply(ctx, a, d, r, in.ID, in.Params, in.Body, to)
+	})
+}

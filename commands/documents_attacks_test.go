@@ -403,7 +403,7 @@ func TestNothingInTheClear(t *testing.T) {
 // TestLargeUpload: 50 MiB go in and out again with no more memory than a small file.
 func TestLargeUpload(t *testing.T) {
 	d := newDesktop(t)
-	const size = 50 << 20
+	const size = 96 << 20
 	body := io.LimitReader(zeros{}, size)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

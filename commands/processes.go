@@ -14,6 +14,7 @@ import (
 	"annals/domain/action"
 	"annals/domain/attached"
 	"annals/domain/client"
+	"annals/domain/portal"
 	"annals/internal/eventlog"
 	"annals/internal/jobs"
 	"annals/internal/mail"
@@ -121,7 +122,7 @@ func (r *Rules) portal(ctx context.Context, tx pgx.Tx, rec *eventlog.Record) err
 		if e.Status != client.Active {
 			return nil // has no access, and shall not
 		}
-	case client.StatusChanged, client.Deactivated, client.Reactivated, client.PortalOverrideCleared:
+	case client.StatusChanged, client.Deactivated, client.Reactivated:
 	default:
 		return nil
 	}
@@ -134,7 +135,7 @@ func (r *Rules) portal(ctx context.Context, tx pgx.Tx, rec *eventlog.Record) err
 
 func (r *Rules) followPortal(ctx context.Context, job followPortal) error {
 	m := r.meta(job.cause, uuid.NewSHA1(job.Event, []byte("portal")))
-	_, err := Handle(ctx, r.API.Store, client.Aggregate, job.Client, client.Command(client.FollowPortal{}), m, AnyRevision)
+	_, err := Handle(ctx, r.API.Store, portal.Aggregate, job.Client, attached.To[portal.Command]{Client: job.Client, Command: portal.Follow{}}, m, AnyRevision)
 	if r.moot(ctx, eventlog.Stream(domain.Client, job.Client), err) {
 		return nil
 	}

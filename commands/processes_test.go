@@ -102,17 +102,17 @@ func TestPortalFollowsTheStatus(t *testing.T) {
 	has := func(id string, n int, last string) {
 		t.Helper()
 		until(t, fmt.Sprintf("event %d is %s", n, last), func() bool {
-			all := types(t, s, domain.Client, id)
+			all := types(t, s, domain.Portal, id)
 			return len(all) == n && all[n-1] == last
 		})
 	}
-	has(before, 2, "client.portal_access_granted") // since the rule holds for what was before it
+	has(before, 1, "portal.access_granted") // since the rule holds for what was before it
 	admin.Post(t, "/api/v1/clients/"+client+"/status", apitest.Map{"status": "active"}).Want(t, 200)
-	has(client, 3, "client.portal_access_granted")
+	has(client, 1, "portal.access_granted")
 	admin.Post(t, "/api/v1/clients/"+client+"/deactivate", apitest.Map{"reason": "x"}).Want(t, 200)
-	has(client, 5, "client.portal_access_revoked")
+	has(client, 2, "portal.access_revoked")
 	admin.Post(t, "/api/v1/clients/"+client+"/reactivate", apitest.Map{}).Want(t, 200)
-	has(client, 7, "client.portal_access_granted")
+	has(client, 3, "portal.access_granted")
 }
 
 func TestActionsFallDue(t *testing.T) {
@@ -140,7 +140,8 @@ func TestActionsFallDue(t *testing.T) {
 	moved := action(apitest.Map{"due_at": soon(time.Second)})
 	admin.Patch(t, "/api/v1/clients/"+client+"/actions/"+moved, apitest.Map{"due_at": soon(time.Hour)}).Want(t, 200)
 	until(t, "the action falls due", func() bool {
-		return slices.Equal(types(t, s, domain.Action, late), []string{"action.added", "action.reminded", "action.fell_due"})
+		got := types(t, s, domain.Action, late) // both may have come late, and then in any order
+		return slices.Equal(slices.Sorted(slices.Values(got)), []string{"action.added", "action.fell_due", "action.reminded"})
 	})
 	if got := types(t, s, domain.Action, done); !slices.Equal(got, []string{"action.added", "action.done"}) {
 		t.Errorf("what was done has %v", got)
@@ -174,6 +175,7 @@ func TestNoticesAreMailed(t *testing.T) {
 	ann.Do(t, "PUT", "/api/v1/notifications/preferences", apitest.Map{"assigned": "email"}).Want(t, 200)
 	admin.Client(t, project, "Before", mine(ann))
 	box := rule(t, s)
+	began := time.Now()
 	var ids []string
 	for i := range 25 {
 		ids = append(ids, admin.Client(t, project, fmt.Sprint("Fridolin ", i), mine(ann)))
@@ -205,8 +207,8 @@ func TestNoticesAreMailed(t *testing.T) {
 	if strings.Contains(text.String(), "Fridolin") || !strings.Contains(text.String(), "https://annals.example/clients/"+ids[0]) || !strings.Contains(text.String(), "Ada Admin") {
 		t.Errorf("%s", text.String())
 	}
-	if n := len(box.to(ann.Email)); n > 8 {
-		t.Errorf("%d messages", n)
+	if n, periods := len(box.to(ann.Email)), int(time.Since(began)/time.Second)+2; n > periods {
+		t.Errorf("%d messages in %d periods", n, periods)
 	}
 	if got := box.to(bob.Email); len(got) != 0 {
 		t.Errorf("Bob did not ask for %v", got)

@@ -4,6 +4,7 @@ import (
 	"annals/domain"
 	"annals/domain/client"
 	"annals/domain/desk"
+	"annals/domain/portal"
 	"annals/domain/project"
 	"annals/domain/role"
 	"annals/internal/httpapi"
@@ -20,8 +21,8 @@ func (a *API) Routes(api *httpapi.API) {
 	change[client.ChangeStatus](a, api, route{"POST", "/api/v1/clients/{id}/status", domain.ClientsStatus, "Change a client's status"}, client.Aggregate)
 	change[client.Deactivate](a, api, route{"POST", "/api/v1/clients/{id}/deactivate", domain.ClientsDeactivate, "Deactivate a client; its information is kept"}, client.Aggregate)
 	bare(a, api, route{"POST", "/api/v1/clients/{id}/reactivate", domain.ClientsDeactivate, "Reactivate a client"}, client.Aggregate, client.Command(client.Reactivate{}))
-	change[client.SetPortal](a, api, route{"PUT", "/api/v1/clients/{id}/portal-access", domain.ClientsEdit, "Open or close the portal to a client, or leave it to the rule"}, client.Aggregate)
-	change[client.SignedInToPortal](a, api, route{"POST", "/api/v1/clients/{id}/portal-sign-in", domain.ClientsEdit, "Tell that a client has signed in to the portal"}, client.Aggregate)
+	ofClient[portal.Set](a, api, route{"PUT", "/api/v1/clients/{id}/portal-access", domain.ClientsEdit, "Open or close the portal to a client, or leave it to the rule"}, portal.Aggregate)
+	ofClient[portal.SignIn](a, api, route{"POST", "/api/v1/clients/{id}/portal-sign-in", domain.ClientsEdit, "Tell that a client has signed in to the portal"}, portal.Aggregate)
 
 	a.activities(api)
 

@@ -24,6 +24,7 @@ import (
 	"annals/domain/inbox"
 	"annals/domain/message"
 	"annals/domain/note"
+	"annals/domain/portal"
 	"annals/domain/project"
 	"annals/domain/record"
 	"annals/domain/request"
@@ -104,6 +105,7 @@ var kinds = map[string]kind{
 	domain.Inbox:       kindOf(inbox.Aggregate),
 	domain.Message:     kindOf(message.Aggregate),
 	domain.Note:        kindOf(note.Aggregate),
+	domain.Portal:      kindOf(portal.Aggregate),
 	domain.Project:     kindOf(project.Aggregate),
 	domain.Record:      kindOf(record.Aggregate),
 	domain.Request:     kindOf(request.Aggregate),

@@ -95,6 +95,7 @@ const (
 	Message  = "message"
 	Document = "document"
 	Record   = "record"
+	Portal   = "portal" // of the client with the same id
 
 	CustomField = "field" // all of them in one stream
 	Tag         = "tag"   // all of them in one stream

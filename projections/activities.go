@@ -17,6 +17,7 @@ import (
 	"annals/domain/document"
 	"annals/domain/message"
 	"annals/domain/note"
+	"annals/domain/portal"
 	"annals/domain/request"
 	"annals/eventschema"
 	"annals/internal/eventlog"
@@ -62,7 +63,7 @@ func applyActivities(b *pgx.Batch, r *eventlog.Record) {
 	case call.Event:
 		applyCall(b, r, e)
 	case client.Event:
-		applyChange(b, r)
+		applyChange(b, r, domain.Client)
 		applyPlace(b, r, e)
 	case document.Event:
 		applyDocument(b, r, e)
@@ -70,6 +71,8 @@ func applyActivities(b *pgx.Batch, r *eventlog.Record) {
 		applyMessage(b, r, e)
 	case note.Event:
 		applyNote(b, r, e)
+	case portal.Event:
+		applyChange(b, r, domain.Portal)
 	case request.Event:
 		applyRequest(b, r, e)
 	}
@@ -157,9 +160,9 @@ func personalIn(r *eventlog.Record) bool {
 	return len(r.Erased) > 0 || len(changesOf(r.Type, r.Event).personal) > 0
 }
 
-// applyChange shows that the client itself changed: what, its history says.
-func applyChange(b *pgx.Batch, r *eventlog.Record) {
-	activity{kind: "change", at: r.Meta.At, data: map[string]any{"type": r.Type}}.insert(b, r, known(r.ID))
+// applyChange shows that the client itself, or its portal, changed: what, its history says.
+func applyChange(b *pgx.Batch, r *eventlog.Record, of string) {
+	activity{kind: "change", at: r.Meta.At, data: map[string]any{"type": r.Type, "of": of}}.insert(b, r, known(r.ID))
 }
 
 // applyPlace keeps where the client belongs.

@@ -11,6 +11,7 @@ import (
 	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/message"
+	"annals/domain/portal"
 	"annals/eventschema"
 	"annals/internal/eventlog"
 	"annals/internal/textfold"
@@ -55,9 +56,8 @@ var (
 		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")`)
 	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
 	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
-	portalOfClient     = NewUpdate("clients", "id", `revision = $2, updated_at = $3,
-		portal_access = coalesce($4, portal_access), portal_override = coalesce($5, portal_override)`)
-	signInClient  = NewUpdate("clients", "id", `revision = $2, portal_signed_in_at = greatest(portal_signed_in_at, $3)`)
+	portalOfClient     = NewUpdate("clients", "id", `portal_access = coalesce($2, portal_access), portal_override = coalesce($3, portal_override)`)
+	signInClient  = NewUpdate("clients", "id", `portal_signed_in_at = greatest(portal_signed_in_at, $2)`)
 	contactClient = NewUpdate("clients", "id", `last_contacted_at = greatest(last_contacted_at, $2)`).Maybe()
 	eraseClient   = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '',
 		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '', last_key = '',
@@ -75,6 +75,8 @@ func applyClients(b *pgx.Batch, r *eventlog.Record) {
 		applyDetails(b, r, e)
 	case call.Event, message.Event:
 		applyContact(b, r)
+	case portal.Event:
+		applyPortal(b, r, e)
 	}
 }
 
@@ -105,20 +107,26 @@ func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 		change(deactivateClient, r.Meta.At, e.Reason)
 	case client.Reactivated:
 		change(deactivateClient, nil, "")
-	case client.PortalAccessGranted:
-		change(portalOfClient, true, overridden(e.Cause))
-	case client.PortalAccessRevoked:
-		change(portalOfClient, false, overridden(e.Cause))
-	case client.PortalOverrideCleared:
-		change(portalOfClient, nil, false)
-	case client.PortalSignedIn:
-		signInClient.Queue(b, id(r), r.Revision, e.At)
+	}
+}
+
+// applyPortal changes the row of the client, whose id the portal has.
+func applyPortal(b *pgx.Batch, r *eventlog.Record, e portal.Event) {
+	switch e := e.(type) {
+	case portal.AccessGranted:
+		portalOfClient.Queue(b, id(r), true, overridden(e.Cause))
+	case portal.AccessRevoked:
+		portalOfClient.Queue(b, id(r), false, overridden(e.Cause))
+	case portal.OverrideCleared:
+		portalOfClient.Queue(b, id(r), nil, false)
+	case portal.SignedIn:
+		signInClient.Queue(b, id(r), e.At)
 	}
 }
 
 // overridden is whether access was overridden from then on; nil: as it was.
-func overridden(c client.Cause) any {
-	if c == client.ByOverride {
+func overridden(c portal.Cause) any {
+	if c == portal.ByOverride {
 		return true
 	}
 	return nil

@@ -31,7 +31,7 @@ create table clients (
     portal_signed_in_at timestamptz, -- the latest
     last_contacted_at   timestamptz, -- the latest of client_contacts
     created_at          timestamptz not null,
-    updated_at          timestamptz not null, -- what the client does at the portal changes nothing here
+    updated_at          timestamptz not null,
     revision            bigint not null,
     erased              boolean not null default false,
     first_key           text not null default '',

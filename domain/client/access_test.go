@@ -229,9 +229,8 @@ func TestEveryCommandNeedsSomething(t *testing.T) {
 	want := map[string]domain.Permission{
 		"client.Register": domain.ClientsCreate, "client.Edit": domain.ClientsEdit, "client.Assign": domain.ClientsAssign, "client.HandOver": domain.ClientsAssign,
 		"client.Retag": domain.ClientsRetag, "client.ChangeStatus": domain.ClientsStatus, "client.Deactivate": domain.ClientsDeactivate, "client.Reactivate": domain.ClientsDeactivate,
-		"client.SetPortal": domain.ClientsEdit, "client.FollowPortal": domain.ClientsEdit, "client.SignedInToPortal": domain.ClientsEdit,
 	}
-	for _, c := range []Command{Register{}, Edit{}, Assign{}, HandOver{}, Retag{}, ChangeStatus{}, Deactivate{}, Reactivate{}, SetPortal{}, FollowPortal{}, SignedInToPortal{}} {
+	for _, c := range []Command{Register{}, Edit{}, Assign{}, HandOver{}, Retag{}, ChangeStatus{}, Deactivate{}, Reactivate{}} {
 		if name := fmt.Sprintf("%T", c); c.Needs() != want[name] || want[name] == "" {
 			t.Errorf("%s needs %q", name, c.Needs())
 		}

@@ -76,7 +76,7 @@ func depends(e Event) []domain.Ref {
 		manager = e.ManagerID
 	case Reassigned:
 		manager = e.To.ManagerID
-	case Edited, Retagged, StatusChanged, Deactivated, Reactivated, PortalAccessGranted, PortalAccessRevoked, PortalOverrideCleared, PortalSignedIn:
+	case Edited, Retagged, StatusChanged, Deactivated, Reactivated:
 	}
 	if manager == (domain.ID{}) {
 		return nil

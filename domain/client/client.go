@@ -1,8 +1,6 @@
 package client
 
 import (
-	"time"
-
 	"annals/domain"
 	"annals/domain/field"
 	"annals/domain/tag"
@@ -64,19 +62,6 @@ type (
 	}
 	// Reactivate takes the deactivation back.
 	Reactivate struct{}
-	// SetPortal opens or closes the portal to the client by hand, or leaves it to the rule
-	// again.
-	SetPortal struct {
-		Access PortalAccess `json:"access" doc:"granted and revoked override the rule, until automatic takes that back: that who is active has access" enum:"granted,revoked,automatic"`
-		Reason string       `json:"reason,omitempty" doc:"Why, for the history" maxLength:"1000"`
-	}
-	// FollowPortal is the rule: the portal is open to clients who are active, unless
-	// somebody has said otherwise. It is the system's, after anything that changes that.
-	FollowPortal struct{}
-	// SignedInToPortal is told by the portal.
-	SignedInToPortal struct {
-		At time.Time `json:"at,omitzero" doc:"When; now, unless given"`
-	}
 )
 
 // Editable is what an [Edit] is a patch of.
@@ -85,17 +70,14 @@ type Editable struct {
 	Forms
 }
 
-func (Register) command()         {}
-func (Edit) command()             {}
-func (Assign) command()           {}
-func (HandOver) command()         {}
-func (Retag) command()            {}
-func (ChangeStatus) command()     {}
-func (Deactivate) command()       {}
-func (Reactivate) command()       {}
-func (SetPortal) command()        {}
-func (FollowPortal) command()     {}
-func (SignedInToPortal) command() {}
+func (Register) command()     {}
+func (Edit) command()         {}
+func (Assign) command()       {}
+func (HandOver) command()     {}
+func (Retag) command()        {}
+func (ChangeStatus) command() {}
+func (Deactivate) command()   {}
+func (Reactivate) command()   {}
 
 // Needs implements [Command].
 func (Register) Needs() domain.Permission { return domain.ClientsCreate }
@@ -121,15 +103,6 @@ func (Deactivate) Needs() domain.Permission { return domain.ClientsDeactivate }
 // Needs implements [Command].
 func (Reactivate) Needs() domain.Permission { return domain.ClientsDeactivate }
 
-// Needs implements [Command].
-func (SetPortal) Needs() domain.Permission { return domain.ClientsEdit }
-
-// Needs implements [Command].
-func (FollowPortal) Needs() domain.Permission { return domain.ClientsEdit }
-
-// Needs implements [Command].
-func (SignedInToPortal) Needs() domain.Permission { return domain.ClientsEdit }
-
 // State is a client, folded from its events. Its maps and lists never change: whatever
 // changes them makes new ones.
 type State struct {
@@ -139,7 +112,6 @@ type State struct {
 	Status      Status
 	Tags        []string // keys of package tag, sorted
 	Deactivated bool
-	Portal      Portal
 }
 
 // Exists says whether there is such a client.
@@ -179,7 +151,7 @@ func refs(s State, c Command) []domain.Ref {
 		return []domain.Ref{tag.Ref()}
 	case ChangeStatus:
 		return []domain.Ref{{Category: domain.Project, ID: s.Assignment.ProjectID}}
-	case Deactivate, Reactivate, SetPortal, FollowPortal, SignedInToPortal:
+	case Deactivate, Reactivate:
 		return nil
 	}
 	refs = append(refs, domain.Ref{Category: domain.Project, ID: a.ProjectID})

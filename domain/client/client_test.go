@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -363,9 +362,6 @@ func TestUnseen(t *testing.T) {
 		ChangeStatus{Status: "?"},
 		Deactivate{},
 		Reactivate{},
-		SetPortal{},
-		FollowPortal{},
-		SignedInToPortal{At: today.Add(time.Hour)},
 	}
 	there := []Event{Registered{lee, Assignment{retail, south, ann}, Lead, nil}}
 	cases := map[string]domaintest.Case[Command, Event]{}
@@ -409,9 +405,6 @@ func TestRefs(t *testing.T) {
 		"edit with a person":     {Edit{map[string]any{"custom": map[string]any{"advisor": ann.String()}}}, 3},
 		"empty custom fields":    {Edit{map[string]any{"custom": nil}}, 1},
 		"custom fields, wrongly": {Edit{map[string]any{"custom": 5.0}}, 0},
-		"set portal":             {SetPortal{}, 0},
-		"follow portal":          {FollowPortal{}, 0},
-		"signed in":              {SignedInToPortal{}, 0},
 		"deactivate":             {Deactivate{}, 0},
 		"reactivate":             {Reactivate{}, 0},
 	} {

@@ -44,9 +44,7 @@ func touched(e Event) []string {
 		return []string{"status"}
 	case Deactivated, Reactivated:
 		return []string{"active"}
-	case PortalAccessGranted, PortalAccessRevoked, PortalOverrideCleared:
-		return []string{"portal.access"}
-	case Registered, PortalSignedIn: // nobody edits either
+	case Registered: // nobody has seen what was before
 	}
 	return nil
 }
@@ -77,9 +75,7 @@ func changesOf(c Command) []string {
 		return []string{"status"}
 	case Deactivate, Reactivate:
 		return []string{"active"}
-	case SetPortal:
-		return []string{"portal.access"}
-	case Register, FollowPortal, SignedInToPortal:
+	case Register:
 	}
 	return nil
 }

@@ -134,12 +134,24 @@ func e164(field, number, country, here string) (string, error) {
 	switch {
 	case country != "" && (unread || !phonenumbers.IsValidNumberForRegion(n, country)):
 		return "", domain.Fault(field, "phone", "is no phone number of %s", country)
-	case country == "" && international && (unread || !phonenumbers.IsPossibleNumber(n)):
-		return "", domain.Fault(field, "phone", "begins with +, and no number of that country has such a length")
+	case country == "" && international && (unread || !fits(number)):
+		return "", domain.Fault(field, "phone", "begins with +, and is no number as in E.164: the code of a country and 7 to 15 digits in all")
 	case unread || !phonenumbers.IsValidNumber(n):
 		return "", nil //nolint:nilerr // kept as it was typed
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), nil
+}
+
+// fits says whether the number has as many digits as one with the code of a country can
+// have. Which of them are in use changes faster than anybody's list of them.
+func fits(number string) bool {
+	digits := 0
+	for _, r := range number {
+		if unicode.IsDigit(r) {
+			digits++
+		}
+	}
+	return digits >= 7 && digits <= 15
 }
 
 func checkPhone(field, s string) error {

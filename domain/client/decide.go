@@ -38,12 +38,6 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 			return nil, nil
 		}
 		return []Event{Reactivated{}}, nil
-	case SetPortal:
-		return c.decide(s)
-	case FollowPortal:
-		return s.followPortal(), nil
-	case SignedInToPortal:
-		return c.decide(s, m)
 	}
 	return nil, nil
 }
@@ -66,7 +60,7 @@ func (s State) admits(c Command, by domain.Authority) error {
 	switch c.(type) {
 	case Edit, Retag, ChangeStatus:
 		return ErrDeactivated
-	case Register, Assign, HandOver, Deactivate, Reactivate, SetPortal, FollowPortal, SignedInToPortal:
+	case Register, Assign, HandOver, Deactivate, Reactivate:
 	}
 	return nil
 }
@@ -222,16 +216,6 @@ func evolve(s State, e Event) State {
 		s.Deactivated = true
 	case Reactivated:
 		s.Deactivated = false
-	case PortalAccessGranted:
-		s.Portal.Access, s.Portal.Override = true, s.Portal.Override || e.Cause == ByOverride
-	case PortalAccessRevoked:
-		s.Portal.Access, s.Portal.Override = false, s.Portal.Override || e.Cause == ByOverride
-	case PortalOverrideCleared:
-		s.Portal.Override = false
-	case PortalSignedIn:
-		if e.At.After(s.Portal.LastSignIn) {
-			s.Portal.LastSignIn = e.At
-		}
 	}
 	return s
 }

@@ -3,8 +3,6 @@
 package client
 
 import (
-	"time"
-
 	"annals/domain"
 )
 
@@ -52,39 +50,15 @@ type (
 	}
 	// Reactivated takes a deactivation back.
 	Reactivated struct{}
-	// PortalAccessGranted opens the portal to the client. Where the cause is an override, it
-	// may have been open already.
-	PortalAccessGranted struct {
-		Cause  Cause  `json:"cause"`
-		Reason string `json:"reason,omitempty" personal:"yes"`
-	}
-	// PortalAccessRevoked closes it. Where the cause is an override, it may have been closed
-	// already.
-	PortalAccessRevoked struct {
-		Cause  Cause  `json:"cause"`
-		Reason string `json:"reason,omitempty" personal:"yes"`
-	}
-	// PortalOverrideCleared leaves it to the rule again whether the client has access.
-	PortalOverrideCleared struct {
-		Reason string `json:"reason,omitempty" personal:"yes"`
-	}
-	// PortalSignedIn is the latest time that the client has been at the portal.
-	PortalSignedIn struct {
-		At time.Time `json:"at"`
-	}
 )
 
-func (Registered) event()            {}
-func (Edited) event()                {}
-func (Reassigned) event()            {}
-func (Retagged) event()              {}
-func (StatusChanged) event()         {}
-func (Deactivated) event()           {}
-func (Reactivated) event()           {}
-func (PortalAccessGranted) event()   {}
-func (PortalAccessRevoked) event()   {}
-func (PortalOverrideCleared) event() {}
-func (PortalSignedIn) event()        {}
+func (Registered) event()    {}
+func (Edited) event()        {}
+func (Reassigned) event()    {}
+func (Retagged) event()      {}
+func (StatusChanged) event() {}
+func (Deactivated) event()   {}
+func (Reactivated) event()   {}
 
 // Assignment is where a client belongs. The zero ID stands for none.
 type Assignment struct {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -28,7 +27,7 @@ var someTags = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b ", " c", "C", "
 func someCommand(t *rapid.T) Command {
 	status := rapid.SampledFrom([]Status{"", Lead, Active, Inactive, "bogus"})
 	reason := rapid.SampledFrom([]string{"", " ", "moved", "a\x00"})
-	switch rapid.IntRange(0, 10).Draw(t, "command") {
+	switch rapid.IntRange(0, 7).Draw(t, "command") {
 	case 0:
 		return Register{
 			Details: rapid.OneOf(storedButCustom, someDetails).Draw(t, "details"), ProjectID: rapid.SampledFrom(everyID[:3]).Draw(t, "project"),
@@ -46,12 +45,6 @@ func someCommand(t *rapid.T) Command {
 		return Deactivate{reason.Draw(t, "reason")}
 	case 6:
 		return HandOver{rapid.SampledFrom(everyID).Draw(t, "from"), rapid.SampledFrom(everyID).Draw(t, "to")}
-	case 7:
-		return SetPortal{rapid.SampledFrom([]PortalAccess{Granted, Revoked, Automatic, "", "open"}).Draw(t, "access"), reason.Draw(t, "reason")}
-	case 8:
-		return FollowPortal{}
-	case 9:
-		return SignedInToPortal{rapid.SampledFrom([]time.Time{{}, today.Add(-time.Hour), today.Add(-time.Minute), today.Add(time.Hour)}).Draw(t, "at")}
 	default:
 		return Reactivate{}
 	}
@@ -148,22 +141,11 @@ func inOrder(t *rapid.T, s State, c Command, events []Event, w domain.World, by 
 			if e.From.same(e.To) {
 				t.Fatal("an edit that changes nothing")
 			}
-		case PortalAccessGranted, PortalAccessRevoked, PortalOverrideCleared:
-			if s.Deactivated && s.Portal.Access {
-				t.Fatal("a deactivated client has access to the portal")
-			}
-		case PortalSignedIn:
-			if s.Portal.LastSignIn.Before(e.At) {
-				t.Fatal("a sign-in is lost")
-			}
 		case Deactivated, Reactivated:
 		}
 	}
 	if _, back := c.(Reactivate); back && s.Deactivated {
 		t.Fatal("still deactivated")
-	}
-	if _, followed := c.(FollowPortal); followed && (s.Portal.Access != s.wanted() && !s.Portal.Override || s.Deactivated && s.Portal.Override) {
-		t.Fatalf("%s, deactivated: %v, and the portal is %+v", s.Status, s.Deactivated, s.Portal)
 	}
 }
 
@@ -182,11 +164,6 @@ func TestEveryFoldIsTotal(t *testing.T) {
 		Edited{From: Details{Email: "x"}},
 		Edited{From: Details{Meta: map[string]string{"a": "b"}, OtherEmails: []Email{{}}}},
 		Edited{To: Details{Meta: map[string]string{"a": "b"}, Consents: map[Channel]Consent{"": {}}}},
-		PortalAccessGranted{},
-		PortalAccessRevoked{},
-		PortalOverrideCleared{},
-		PortalSignedIn{},
-		PortalSignedIn{today},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var s State

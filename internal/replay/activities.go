@@ -18,6 +18,7 @@ import (
 	"annals/domain/document"
 	"annals/domain/message"
 	"annals/domain/note"
+	"annals/domain/portal"
 	"annals/domain/record"
 	requests "annals/domain/request"
 	"annals/internal/eventlog"
@@ -30,6 +31,7 @@ var kinds = map[string]kind{
 	domain.Document: kindOf(document.Aggregate),
 	domain.Message:  kindOf(message.Aggregate),
 	domain.Note:     kindOf(note.Aggregate),
+	domain.Portal:   kindOf(portal.Aggregate),
 	domain.Record:   kindOf(record.Aggregate),
 	domain.Request:  kindOf(requests.Aggregate),
 }

@@ -81,18 +81,10 @@ type State struct {
 	Status      client.Status `json:"status"`
 	Tags        []string      `json:"tags"`
 	Deactivated bool          `json:"deactivated"`
-	Portal      Portal        `json:"portal,omitzero"`
-}
-
-// Portal is whether a client may sign in to a portal.
-type Portal struct {
-	Access     bool      `json:"access"`
-	Override   bool      `json:"override" doc:"Somebody said so, and the rule does not count"`
-	LastSignIn time.Time `json:"last_sign_in,omitzero"`
 }
 
 func stateOf(s client.State) *State {
-	return &State{s.Details.Name(), s.Details, s.Assignment, s.Status, append([]string{}, s.Tags...), s.Deactivated, Portal(s.Portal)}
+	return &State{s.Details.Name(), s.Details, s.Assignment, s.Status, append([]string{}, s.Tags...), s.Deactivated}
 }
 
 // Until bounds a replay; the zero value is up to now.
