@@ -106,7 +106,7 @@ func (p *people) event(t *rapid.T) {
 		projects = rapid.SliceOfNDistinct(rapid.SampledFrom([]domain.ID{p.c.project, p.c.manager}), 0, 2, rapid.ID).Draw(t, "projects")
 		return projects, rapid.SliceOfNDistinct(rapid.SampledFrom([]domain.ID{p.c.desk, p.c.other}), 0, 2, rapid.ID).Draw(t, "desks")
 	}
-	kind := rapid.IntRange(0, 12).Draw(t, "person")
+	kind := drawKind(t, 13)
 	if alive := len(p.employees) - len(p.erased); alive == 0 {
 		kind = 0
 	} else if alive > 3 && kind < 2 {

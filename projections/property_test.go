@@ -20,6 +20,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/employee"
 	"annals/domain/message"
+	"annals/domain/portal"
 	"annals/domain/project"
 	"annals/internal/eventlog"
 	"annals/internal/textfold"
@@ -71,21 +72,31 @@ type random struct {
 	c       company
 	clients []uuid.UUID
 	states  map[uuid.UUID]client.State
+	portals map[uuid.UUID]portal.State
 	erased  map[uuid.UUID]bool
-	people  *people
+
+	people     *people
+	things     *things
+	related    *relatedWorld
+	registries *registries
 
 	contacts map[uuid.UUID]map[uuid.UUID]time.Time // of each client, by what it was
 	calls    map[uuid.UUID]bool                    // those of them that are calls
 }
 
+func newRandom(w *world) *random {
+	r := &random{
+		w: w, c: w.company(), states: map[uuid.UUID]client.State{}, portals: map[uuid.UUID]portal.State{}, erased: map[uuid.UUID]bool{},
+		contacts: map[uuid.UUID]map[uuid.UUID]time.Time{}, calls: map[uuid.UUID]bool{},
+	}
+	r.people, r.things, r.related, r.registries = newPeople(w, r.c), newThings(w, r.c), newRelatedWorld(w), newRegistries(w)
+	return r
+}
+
 func (r *random) event(t *rapid.T) {
 	alive := slices.DeleteFunc(slices.Clone(r.clients), func(id uuid.UUID) bool { return r.erased[id] })
-	kind := rapid.IntRange(0, 21).Draw(t, "kind")
-	if kind > 13 {
-		r.people.event(t)
-		return
-	}
-	if len(alive) == 0 {
+	kind := drawKind(t, 35)
+	if len(alive) == 0 && kind < 20 {
 		kind = 0
 	}
 	where := func() client.Assignment {
@@ -112,6 +123,18 @@ func (r *random) event(t *rapid.T) {
 			Projects: []domain.ID{r.c.project}, Desks: rapid.SliceOfNDistinct(rapid.SampledFrom([]domain.ID{r.c.desk, r.c.other}), 0, 2, rapid.ID).Draw(t, "desks"),
 		})
 		return
+	case 20, 21, 22, 23, 24, 25, 26:
+		r.people.event(t)
+		return
+	case 27, 28:
+		r.things.aside(t)
+		return
+	case 29, 30:
+		r.related.command(t)
+		return
+	case 31, 32, 33, 34:
+		r.registries.command(t)
+		return
 	}
 	id := rapid.SampledFrom(alive).Draw(t, "client")
 	s := r.states[id]
@@ -136,13 +159,24 @@ func (r *random) event(t *rapid.T) {
 			r.happens(id, client.Deactivated{Reason: "because " + rapid.SampledFrom(words).Draw(t, "reason")})
 		}
 	case 11:
-		cause := rapid.SampledFrom([]client.Cause{client.ByRule, client.ByOverride}).Draw(t, "cause")
-		r.happens(id, rapid.SampledFrom([]client.Event{client.PortalAccessGranted{Cause: cause}, client.PortalAccessRevoked{Cause: cause}, client.PortalOverrideCleared{}}).Draw(t, "portal"))
-	case 12:
-		r.happens(id, client.PortalSignedIn{At: drawTime(t)})
-	case 13:
+		r.portal(t, id)
+	case 12, 13, 14:
 		r.contact(t, id)
+	default:
+		r.things.event(t, id)
 	}
+}
+
+func (r *random) portal(t *rapid.T, id uuid.UUID) {
+	cause, reason := rapid.SampledFrom([]portal.Cause{portal.ByRule, portal.ByOverride}).Draw(t, "cause"), drawWord(t)
+	e := rapid.SampledFrom([]portal.Event{
+		portal.AccessGranted{ClientID: id, Cause: cause, Reason: reason},
+		portal.AccessRevoked{ClientID: id, Cause: cause, Reason: reason},
+		portal.OverrideCleared{ClientID: id, Reason: reason},
+		portal.SignedIn{ClientID: id, At: drawTime(t)},
+	}).Draw(t, "portal")
+	r.w.appendOf(id, domain.Portal, id, e)
+	r.portals[id] = portal.Aggregate.Evolve(r.portals[id], e)
 }
 
 func drawTime(t *rapid.T) time.Time {
@@ -151,9 +185,6 @@ func drawTime(t *rapid.T) time.Time {
 
 // contact appends something that is a contact with the client, or undoes one.
 func (r *random) contact(t *rapid.T, id uuid.UUID) {
-	if r.contacts == nil {
-		r.contacts = map[uuid.UUID]map[uuid.UUID]time.Time{}
-	}
 	if r.contacts[id] == nil {
 		r.contacts[id] = map[uuid.UUID]time.Time{}
 	}
@@ -167,31 +198,33 @@ func (r *random) contact(t *rapid.T, id uuid.UUID) {
 			delete(r.calls, old)
 			r.w.appendOf(id, domain.Call, old, call.Deleted{})
 		} else {
-			r.w.appendOf(id, domain.Call, old, call.Edited{From: call.Details{At: at.Add(time.Hour)}, To: call.Details{At: at}})
+			r.w.appendOf(id, domain.Call, old, call.Edited{From: drawCall(t, at.Add(time.Hour)), To: drawCall(t, at), Mentions: r.things.mentions(t)})
 		}
 		return
 	}
 	made := uuid.New()
 	with[made] = at
-	switch rapid.IntRange(0, 2).Draw(t, "contact") {
+	switch drawKind(t, 3) {
 	case 0:
-		if r.calls == nil {
-			r.calls = map[uuid.UUID]bool{}
-		}
 		r.calls[made] = true
-		r.w.appendOf(id, domain.Call, made, call.Logged{ClientID: id, Details: call.Details{At: at}})
+		r.w.appendOf(id, domain.Call, made, call.Logged{ClientID: id, Details: drawCall(t, at), Mentions: r.things.mentions(t)})
 	case 1:
-		r.w.appendOf(id, domain.Message, made, message.Logged{ClientID: id, At: at})
+		e := message.Logged{ClientID: id, From: drawWord(t), Subject: drawWord(t), Text: drawWord(t), InReplyTo: drawWord(t), At: at}
+		if rapid.Bool().Draw(t, "answer") {
+			e.AnswerTo = uuid.New()
+		}
+		r.w.appendOf(id, domain.Message, made, e)
 	default:
 		delete(with, made)
-		r.w.appendOf(id, domain.Message, made, message.Composed{ClientID: id, To: "x"})
-		if rapid.Bool().Draw(t, "sent") {
+		r.w.appendOf(id, domain.Message, made, drawMessage(t, id))
+		switch drawKind(t, 4) {
+		case 0:
+			r.w.appendOf(id, domain.Message, made, message.Failed{Reason: "expired", Attempts: 9, At: at})
+		case 1:
 			with[made] = at
-			r.w.appendOf(id, domain.Message, made, message.Sent{At: at})
-			if rapid.Bool().Draw(t, "bounced") {
-				delete(with, made)
-				r.w.appendOf(id, domain.Message, made, message.Bounced{At: at})
-			}
+			r.w.appendOf(id, domain.Message, made, message.Sent{MessageID: "x@example.com", Attempts: 1, At: at})
+		case 2:
+			r.w.appendOf(id, domain.Message, made, message.Sent{MessageID: "x@example.com", Attempts: 2, At: at}, message.Bounced{Reason: drawWord(t), At: at})
 		}
 	}
 }
@@ -207,8 +240,7 @@ func TestRebuildEqualsLive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	runner, _ := w.run()
-	r := &random{w: w, c: w.company(), states: map[uuid.UUID]client.State{}, erased: map[uuid.UUID]bool{}}
-	r.people = newPeople(w, r.c)
+	r := newRandom(w)
 	rapid.Check(t, func(t *rapid.T) {
 		for range rapid.IntRange(1, 16).Draw(t, "events") {
 			r.event(t)
@@ -219,20 +251,25 @@ func TestRebuildEqualsLive(t *testing.T) {
 	})
 	w.caughtUp(runner)
 	w.verified()
-	for _, id := range r.clients {
-		r.check(id)
-	}
-	r.people.check()
+	r.checkAll()
 	for _, p := range All {
 		if err := Rebuild(t.Context(), w.cfg, p.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.verified()
+	r.checkAll()
+	w.nothingParked()
+}
+
+func (r *random) checkAll() {
+	r.w.t.Helper()
 	for _, id := range r.clients {
 		r.check(id)
 	}
 	r.people.check()
+	r.related.check()
+	r.registries.check()
 }
 
 // check holds a client's row to the domain's own fold.
@@ -290,7 +327,7 @@ func (r *random) check(id uuid.UUID) {
 
 // checkDetails holds what is beside the columns to the domain's own fold.
 func (r *random) checkDetails(id uuid.UUID, d client.Details) {
-	s, t := r.states[id], r.w.t
+	t := r.w.t
 	var raw []byte
 	var access, override bool
 	var signedIn, contacted *time.Time
@@ -329,8 +366,8 @@ func (r *random) checkDetails(id uuid.UUID, d client.Details) {
 		}
 		return out
 	}
-	if (client.Portal{Access: access, Override: override, LastSignIn: at(signedIn)}) != s.Portal {
-		t.Errorf("client %s at the portal: %v %v %v, and should be %+v", id, access, override, signedIn, s.Portal)
+	if p := r.portals[id]; access != p.Access || override != p.Override || !at(signedIn).Equal(p.LastSignIn) {
+		t.Errorf("client %s at the portal: %v %v %v, and should be %+v", id, access, override, signedIn, p)
 	}
 	var last time.Time
 	for _, at := range r.contacts[id] {
@@ -362,7 +399,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[activities api_keys client_contacts client_details client_values clients custom_fields desks employee_desks employee_periods employee_projects employees freshness history names projects record_statuses record_totals records registries role_periods roles status_transitions tag_names tags]"; fmt.Sprint(got) != want {
+	if want := "[activities api_keys client_contacts client_details client_values clients custom_fields desks employee_desks employee_periods employee_projects employees freshness history names notification_preferences notifications places projects record_statuses record_totals records registries role_periods roles status_transitions tag_names tags templates]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }

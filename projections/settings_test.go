@@ -51,7 +51,7 @@ func (r *registries) command(t *rapid.T) {
 	scope := domain.Set(rapid.SampledFrom(r.projects).Draw(t, "project"))
 	name := rapid.SampledFrom([]string{"a", "A", "b", "c", "ß", "SS", "d'\\", "日本", "NULL"}).Draw(t, "name")
 	options := []any{map[string]any{"key": "x", "label": name}, map[string]any{"key": "y", "label": "Y", "retired": true}}
-	switch rapid.IntRange(0, 9).Draw(t, "command") {
+	switch drawKind(t, 10) {
 	case 0, 1:
 		r.tag(t, tag.Define{ID: uuid.New(), ProjectID: scope, Settings: tag.Settings{Name: name, Colour: "#00ff00"}}, w)
 	case 2, 3:
