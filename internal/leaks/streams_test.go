@@ -32,7 +32,7 @@ type watcher struct {
 // comes as it does, unless it is about a client that they do not see.
 func TestStreams(t *testing.T) {
 	t.Parallel()
-	p := planned(t, 1000, 250)
+	p := planned(t, 4, 200)
 	w := newWorld(t)
 	hub := w.s.Reads.Follow(w.s.Log, w.s.Logs.Logger())
 	live := w.s.Reads.Live
