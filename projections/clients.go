@@ -57,9 +57,9 @@ var (
 	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
 	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
 	portalOfClient     = NewUpdate("clients", "id", `portal_access = coalesce($2, portal_access), portal_override = coalesce($3, portal_override)`)
-	signInClient  = NewUpdate("clients", "id", `portal_signed_in_at = greatest(portal_signed_in_at, $2)`)
-	contactClient = NewUpdate("clients", "id", `last_contacted_at = greatest(last_contacted_at, $2)`).Maybe()
-	eraseClient   = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '',
+	signInClient       = NewUpdate("clients", "id", `portal_signed_in_at = greatest(portal_signed_in_at, $2)`)
+	contactClient      = NewUpdate("clients", "id", `last_contacted_at = greatest(last_contacted_at, $2)`).Maybe()
+	eraseClient        = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '',
 		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '', last_key = '',
 		display_key = '', company_key = '', email_key = '', emails_key = '', phone_key = '', e164_key = '', phones_key = '', deactivation_reason = ''`).Maybe()
 )

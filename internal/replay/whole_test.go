@@ -99,7 +99,7 @@ var doings = []doing{
 		patch("number"), remove,
 	}},
 	{"record", "records/tickets", func(n int) apitest.Map {
-		return apitest.Map{"system": "desk", "external_id": strconv.Itoa(n%7), "title": fmt.Sprint("Ticket ", n), "amount": strconv.Itoa(n), "currency": "EUR"}
+		return apitest.Map{"system": "desk", "external_id": strconv.Itoa(n % 7), "title": fmt.Sprint("Ticket ", n), "amount": strconv.Itoa(n), "currency": "EUR"}
 	}, []func(*apitest.User, *testing.T, string, int){patch("status"), patch("title"), remove}},
 }
 

@@ -3,6 +3,7 @@
 package safe
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"slices"
@@ -14,12 +15,21 @@ import (
 	"annals/internal/apitest"
 )
 
-func TestMain(m *testing.M) { apitest.Main(m, nil) }
-
 // TestSafe sends every GET and HEAD that there is, with every id that there is, and
 // compares the log and what is kept beside it before and after.
 func TestSafe(t *testing.T) {
-	s := apitest.Shared(t)
+	s := apitest.Start(t)
+	hub := s.Reads.Follow(s.Log, s.Logs.Logger())
+	s.Serve(t)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	told := make(chan error, 1)
+	go func() { told <- hub.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-told; err != nil {
+			t.Error(err)
+		}
+	})
 	a := s.Admin(t)
 	project := a.Project(t, "Safe")
 	desk := a.Desk(t, project, "Desk")
