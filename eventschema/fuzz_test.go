@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,9 +21,7 @@ func addSamples(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		name, rest, _ := strings.Cut(filepath.Base(file), ".v")
-		number, _, _ := strings.Cut(rest, ".")
-		v, _ := strconv.Atoi(number)
+		name, v := sampleOf(file)
 		f.Add(name, v, b)
 		var compact any
 		if json.Unmarshal(b, &compact) == nil {
