@@ -193,7 +193,7 @@ func TestDocuments(t *testing.T) {
 		t.Error(string(feed.Body))
 	}
 	if diff := cmp.Diff([]string{"client.registered", "document.added", "document.version_added", "document.renamed", "document.added", "document.deleted"},
-		d.Get(t, "/api/v1/clients/"+d.client+"/history").Want(t, http.StatusOK).Column("type")); diff != "" {
+		d.Get(t, "/api/v1/clients/"+d.client+"/history?with=activities").Want(t, http.StatusOK).Column("type")); diff != "" {
 		t.Error(diff)
 	}
 	d.remove(t, other, nil).Want(t, http.StatusOK)

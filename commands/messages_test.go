@@ -218,7 +218,7 @@ func TestMessages(t *testing.T) {
 	}
 	stranger.Do(t, "POST", at+"/log", Map{"from": "a@example.com", "text": "x"}).Problem(t, 404, "client.absent")
 	stranger.Do(t, "POST", at+"/"+id+"/bounced", Map{}).Problem(t, 404, "client.absent")
-	if diff := cmp.Diff([]string{"message.composed", "message.composed", "message.composed", "message.logged"}, typesOf(admin.Get(t, "/api/v1/clients/"+client+"/history").Want(t, 200), "message.")); diff != "" {
+	if diff := cmp.Diff([]string{"message.composed", "message.composed", "message.composed", "message.logged"}, typesOf(admin.Get(t, "/api/v1/clients/"+client+"/history?with=activities").Want(t, 200), "message.")); diff != "" {
 		t.Error(diff)
 	}
 }

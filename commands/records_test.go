@@ -83,7 +83,7 @@ func TestRecords(t *testing.T) {
 			t.Errorf("%v %s", r.Header, r.Body)
 		}
 	}
-	history := a.Get(t, "/api/v1/clients/"+c+"/history?limit=500").Want(t, 200).Column("type")
+	history := a.Get(t, "/api/v1/clients/"+c+"/history?with=activities&limit=500").Want(t, 200).Column("type")
 	if want := []string{"client.registered", "record.added", "record.updated", "record.updated", "record.added", "record.added", "record.removed", "record.added", "record.updated"}; !slices.Equal(history, want) {
 		t.Errorf("history %v", history)
 	}

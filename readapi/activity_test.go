@@ -53,7 +53,7 @@ func TestFeedOfNotes(t *testing.T) {
 	admin.Get(t, feed+"?kind=rumour").Problem(t, 422, "invalid", "kind[0]")
 	// The history has all of it, in order.
 	if diff := cmp.Diff([]string{"client.registered", "note.added", "note.added", "note.added", "note.added", "note.added", "note.edited", "note.pinned", "note.deleted"},
-		admin.Get(t, "/api/v1/clients/"+client+"/history").Want(t, 200).Column("type")); diff != "" {
+		admin.Get(t, "/api/v1/clients/"+client+"/history?with=activities").Want(t, 200).Column("type")); diff != "" {
 		t.Error(diff)
 	}
 	other := admin.Client(t, project, "Other")

@@ -97,18 +97,29 @@ func actor(id uuid.UUID, name *string) named {
 	return who
 }
 
+// historySource reads what happened to one aggregate, by its key.
 var historySource = source{
 	columns: `h.category, h.aggregate_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
 		left join annals_read.names a on a.id = h.actor_id`,
+	id:      "h.event_id",
+	natural: "revision",
+	// Of one aggregate the revisions have the order of the positions.
+	sorts: map[string]column{"revision": {"h.revision", "bigint"}, "position": {"h.revision", "bigint"}},
+}
+
+// storySource reads what happened to a client and to all that belongs to it, by the
+// index of the client.
+var storySource = source{
+	columns: historySource.columns,
+	from:    historySource.from,
 	id:      "h.position",
 	idCast:  "bigint",
 	natural: "position",
 	table:   "annals_read.history h",
 	indexed: map[string]bool{"h.position": false},
-	// Of what belongs to one client, as of one aggregate, the position has the order of the revisions.
-	sorts: map[string]column{"position": {"h.position", "bigint"}, "revision": {"h.position", "bigint"}},
+	sorts:   map[string]column{"position": {"h.position", "bigint"}, "revision": {"h.position", "bigint"}},
 }
 
 type historyRequest struct {
@@ -116,10 +127,21 @@ type historyRequest struct {
 	Page
 }
 
-func (a *API) clientHistory(ctx context.Context, r *historyRequest) (*list[historyItem], error) {
-	q := &query{before: visible(ctx, r.ID), arms: []arm{{"h.client_id", []uuid.UUID{r.ID}, ""}}}
+type clientHistoryRequest struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+	Page
+	With string `query:"with" doc:"activities: also what happened to what belongs to the client: notes, documents, its portal and so on" enum:"activities"`
+}
+
+func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list[historyItem], error) {
+	q, s := &query{before: visible(ctx, r.ID)}, historySource
+	if r.With == "activities" {
+		s, q.arms = storySource, []arm{{"h.client_id", []uuid.UUID{r.ID}, ""}}
+	} else {
+		q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
+	}
 	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
-	out, err := fetch(ctx, a, historySource, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
+	out, err := fetch(ctx, a, s, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
 	if err == nil && out.Body.Total.Count == 0 {
 		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
 	}

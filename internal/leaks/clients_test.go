@@ -128,9 +128,12 @@ func (a *asker) readClient(route string) {
 
 // eventLines are what happened to something, and to what belongs to it, as a history
 // shows it.
-func (a *asker) eventLines(n id) map[string]string {
+func (a *asker) eventLines(n id, all bool) map[string]string {
 	out := map[string]string{}
 	for _, e := range a.stories[n] {
+		if !all && e.of != n {
+			continue
+		}
 		ip, name := "", a.nameOf(e.actor)
 		if a.v.rights["audit.view"] > nothing { // where from, only who views what others did is told
 			ip = e.ip
@@ -160,7 +163,11 @@ func (a *asker) readClientHistory(route string) {
 			a.one(route, n, false, nil)
 			continue
 		}
-		a.listBy(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n), eventKey, eventItem)
+		all, q := a.chance(50), url.Values{}
+		if all {
+			q.Set("with", "activities")
+		}
+		a.listBy(at(route, n), q, []string{"revision", "-revision"}, a.eventLines(n, all), eventKey, eventItem)
 	}
 }
 

@@ -211,7 +211,7 @@ func inHistory(t *testing.T, u *apitest.User, at string, steps []told) {
 		}
 		got = append(got, fmt.Sprint(s.Position, s.Type, kind, one, s.Revision, s.Actor.ID))
 	}
-	for next := at + "/history?limit=100&sort=position"; next != ""; {
+	for next := at + "/history?with=activities&limit=100&sort=position"; next != ""; {
 		page := u.Get(t, next).Want(t, 200)
 		for _, item := range page.List("items") {
 			h := item.(map[string]any)
@@ -219,7 +219,7 @@ func inHistory(t *testing.T, u *apitest.User, at string, steps []told) {
 			want = append(want, fmt.Sprint(h["position"], h["type"], of["kind"], of["id"], h["revision"], who["id"]))
 		}
 		if next = ""; page.At("next_cursor") != nil {
-			next = at + "/history?limit=100&sort=position&cursor=" + page.Text("next_cursor")
+			next = at + "/history?with=activities&limit=100&sort=position&cursor=" + page.Text("next_cursor")
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

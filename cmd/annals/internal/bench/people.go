@@ -50,7 +50,7 @@ func person(n int) client.Details {
 
 // phone is the n-th client's after that many edits.
 func phone(n, edits int) string {
-	return fmt.Sprintf("+%d %03d %04d", 30+n%60, (n/7+13*edits)%1000, (n*31+edits)%10_000)
+	return fmt.Sprintf("+49 %03d %07d", (n/7+13*edits)%1000, (n*31+edits)%10_000_000)
 }
 
 func lower(ascii string) string { return string(ascii[0]-'A'+'a') + ascii[1:] }
