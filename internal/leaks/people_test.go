@@ -153,7 +153,7 @@ func (a *asker) readEmployeeHistory(route string) {
 				a.wrong(r.request, "they see the employee, and not their history: want 403, got %d %s", r.status, r.body)
 			}
 		default:
-			a.listBy(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n), eventKey, eventItem)
+			a.listBy(at(route, n), nil, []string{"revision", "-revision"}, a.eventLines(n, true), eventKey, eventItem)
 		}
 	}
 }
