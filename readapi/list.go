@@ -169,6 +169,13 @@ func (s source) page(q *query, keys []key, at *cursor, limit int) (string, []any
 		values = append(values, "("+k.sql+")::text")
 	}
 	where := q.all()
+	if len(q.arms) > 0 && len(q.implied) == 0 { // which the conditions do not say again
+		var arms []string
+		for _, a := range q.arms {
+			arms = append(arms, fmt.Sprintf("%s = any(%s::uuid[]) and %s", a.column, q.bind(a.ids), a.and()))
+		}
+		where += " and (" + strings.Join(arms, " or ") + ")"
+	}
 	if at != nil {
 		where += " and " + beyond(q, keys, *at)
 	}

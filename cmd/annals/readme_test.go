@@ -51,7 +51,11 @@ var varying = []struct {
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b`), "UUID"}, // random ones only
 	{regexp.MustCompile(`\bannals_s_[\w-]{43}`), "TOKEN"},
-	{regexp.MustCompile(`"position":"\d+"`), "POSITION"}, // rules append as well, at their own pace
+	// Rules append as well, at their own pace, and only what is still so then.
+	{regexp.MustCompile(`"position":"\d+"`), "POSITION"},
+	{regexp.MustCompile(`\blive +\d+ +\d+`), "live"},
+	{regexp.MustCompile(`\d+ rows, 0 differ`), "ROWS, 0 differ"},
+	{regexp.MustCompile(`\d+ events in \d+ streams`), "EVENTS"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
 	{regexp.MustCompile(`  +`), "  "}, // columns, as wide as what is in them
 	{regexp.MustCompile(` +\n`), "\n"},

@@ -136,8 +136,8 @@ func TestStreamsAreRenewed(t *testing.T) {
 	errs := make(chan error, 2)
 	var api *API
 	s, server := streaming(t, func(ctx context.Context, e *Events) error {
-		renewed, err := e.Renew() //nolint:contextcheck // it is of the same request
-		if err == nil && access.From(renewed).Actor == access.From(ctx).Actor {
+		renewed, err := e.Renew()
+		if err == nil && access.From(renewed).Actor == access.From(ctx).Actor { //nolint:contextcheck // it is of the same request
 			t.Error("nobody was asked")
 		}
 		errs <- err
@@ -149,7 +149,9 @@ func TestStreamsAreRenewed(t *testing.T) {
 		return err
 	})
 	api = s.api
-	_, _ = io.Copy(io.Discard, follow(t, server, http.MethodGet).Body)
+	res := follow(t, server, http.MethodGet)
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
 	if err := <-errs; err != nil {
 		t.Error(err)
 	}

@@ -89,7 +89,7 @@ func (a *asker) readFeed(route string) {
 			want["change "+strconv.Itoa(i)] = line("change", a.nameOf(e.actor), e.kind)
 		}
 	}
-	a.listBy(at(route, n), q, []string{"at", "-at"}, want, func(m apitest.Map) string {
+	a.listBy(at(route, n), q, []string{"at", "-at", "at,at"}, want, func(m apitest.Map) string {
 		if m["kind"] == "change" {
 			return "change " + text(m["revision"])
 		}
@@ -165,7 +165,7 @@ func (a *asker) readDocuments(route string) {
 	for _, item := range a.thingsOf(n, "document") {
 		want[item.String()] = a.documentLine(a.things[item])
 	}
-	a.list(at(route, n), nil, []string{"at", "-at"}, want, "id", documentItem)
+	a.list(at(route, n), nil, []string{"at", "-at", "at,at"}, want, "id", documentItem)
 }
 
 func (a *asker) readDocument(route string) {
@@ -200,7 +200,7 @@ func (a *asker) readRecords(route string) {
 		th := a.things[item]
 		want[item.String()] = line(th.text, th.system, a.nameOf(th.by))
 	}
-	a.list(at(route, n), nil, []string{"added_at", "-added_at", "due_at"}, want, "id", func(m apitest.Map) string {
+	a.list(at(route, n), nil, []string{"added_at", "-added_at", "due_at", "due_at,added_at"}, want, "id", func(m apitest.Map) string {
 		return line(text(m["title"]), text(m["system"]), field(m, "actor", "name"))
 	})
 }

@@ -42,7 +42,7 @@ func (a *asker) readActions(string) {
 			want[n.String()] = line(a.thingLine(th), th.client, c.first+" "+c.last)
 		}
 	}
-	a.list("/api/v1/actions", q, []string{"due_at", "-due_at"}, want, "id", func(m apitest.Map) string {
+	a.list("/api/v1/actions", q, []string{"due_at", "-due_at", "at", "due_at,-at"}, want, "id", func(m apitest.Map) string {
 		return line(thingItem(m), field(m, "client", "id"), field(m, "client", "name"))
 	})
 }

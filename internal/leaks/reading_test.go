@@ -65,7 +65,7 @@ const together = 125
 // Nobody learns of anything that they may not see, and everybody sees all that they may.
 func TestReading(t *testing.T) {
 	t.Parallel()
-	p := planned(t, 800, 1)
+	p := planned(t, 1000, 1)
 	p = p.raced(t, 25)
 	for from := 0; from < p.n; from += together {
 		if p.only >= 0 && p.only/together != from/together {
