@@ -73,3 +73,21 @@ func CheckEmail(field, s string) error {
 	}
 	return nil
 }
+
+// CheckWord faults what is not one word of a vocabulary that a house may have of its own:
+// at most 30 lower-case letters of ASCII, digits and underscores, a letter first. It
+// stands in the log in the clear, which no sentence about somebody could.
+func CheckWord(field, s string) error {
+	for i, r := range s {
+		if (r < 'a' || r > 'z') && (i == 0 || r != '_' && (r < '0' || r > '9')) {
+			return Fault(field, "word", "is not a word of lower-case letters, digits and _, as in follow_up")
+		}
+	}
+	switch {
+	case s == "":
+		return Fault(field, "required", "is required")
+	case len(s) > 30:
+		return Fault(field, "too_long", "has %d characters, at most 30 are allowed", len(s))
+	}
+	return nil
+}

@@ -99,7 +99,7 @@ func (th *things) event(t *rapid.T, client uuid.UUID) {
 }
 
 func (th *things) action(t *rapid.T) action.Details {
-	d := action.Details{Type: rapid.SampledFrom(action.Types).Draw(t, "type"), Title: drawWord(t), Text: drawWord(t), AssigneeID: th.somebody(t)}
+	d := action.Details{Type: rapid.SampledFrom([]action.Type{action.Task, action.Email, "site_visit"}).Draw(t, "type"), Title: drawWord(t), Text: drawWord(t), AssigneeID: th.somebody(t)}
 	for _, at := range []*time.Time{&d.DueAt, &d.RemindAt} {
 		if rapid.Bool().Draw(t, "timed") {
 			*at = drawTime(t)
@@ -235,7 +235,7 @@ func (th *things) template(t *rapid.T) {
 func drawCall(t *rapid.T, at time.Time) call.Details {
 	return call.Details{
 		Direction: rapid.SampledFrom([]call.Direction{call.Inbound, call.Outbound}).Draw(t, "direction"), Number: drawWord(t),
-		Duration: rapid.IntRange(0, 3).Draw(t, "duration"), Outcome: rapid.SampledFrom(call.Outcomes).Draw(t, "outcome"), Text: drawWord(t), At: at,
+		Duration: rapid.IntRange(0, 3).Draw(t, "duration"), Outcome: rapid.SampledFrom([]call.Outcome{call.Answered, call.Busy, "called_back"}).Draw(t, "outcome"), Text: drawWord(t), At: at,
 	}
 }
 

@@ -76,7 +76,7 @@ type ActivityData struct {
 	Answer         string            `json:"answer,omitempty" doc:"Of a request: what was said with the last change of its status, in Markdown"`
 	RemindAt       *time.Time        `json:"remind_at,omitempty" doc:"Of an action: when its assignee is reminded"`
 	DoneAt         *time.Time        `json:"done_at,omitempty" doc:"Of an action that is done"`
-	Outcome        string            `json:"outcome,omitempty" doc:"Of a call: how it ended, one of answered, no_answer, busy, voicemail, failed, other. Of an action that is done: what came of it"`
+	Outcome        string            `json:"outcome,omitempty" doc:"Of a call: how it ended, as answered, no_answer, busy, voicemail, failed, other. Of an action that is done: what came of it"`
 	Number         string            `json:"number,omitempty" doc:"Of a call: the client's, as it was typed"`
 	Duration       int               `json:"duration_s,omitempty" doc:"Of a call, in seconds"`
 }

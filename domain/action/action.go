@@ -1,7 +1,6 @@
 package action
 
 import (
-	"slices"
 	"time"
 
 	"annals/domain"
@@ -138,9 +137,7 @@ func moment(t time.Time) time.Time {
 // check says what is wrong with those details that are not as they were.
 func (d Details) check(was Details, in attached.Context, reminding bool) error {
 	var f domain.Faults
-	if !slices.Contains(Types, d.Type) {
-		f.Add(domain.Fault("type", "unknown", "is none of task, call, meeting, email, other"))
-	}
+	f.Add(domain.CheckWord("type", string(d.Type)))
 	if d.Title != was.Title || d.Title == "" {
 		f.Add(domain.CheckName("title", d.Title, mostTitle))
 	}

@@ -18,7 +18,7 @@ type Command interface {
 type (
 	// Add says what is to be done.
 	Add struct {
-		Type       Type                    `json:"type,omitempty" doc:"task unless given" enum:"task,call,meeting,email,other"`
+		Type       Type                    `json:"type,omitempty" doc:"task, call, meeting, email, other, or a word of your own; task unless given" example:"call" maxLength:"30"`
 		Title      string                  `json:"title" doc:"What is to be done" example:"Send the offer" maxLength:"200"`
 		Text       string                  `json:"text,omitempty" doc:"More about it, in Markdown; colleagues who see the client can be mentioned as in notes" maxLength:"20000"`
 		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"By when; what lies in the past is overdue from the start" example:"2030-05-04T15:00:00Z"`
@@ -28,7 +28,7 @@ type (
 	// Change changes an action; what is left out stays, and null takes it away. Of one
 	// that is done, dates and assignee stay.
 	Change struct {
-		Type       domain.Field[string]    `json:"type,omitzero" enum:"task,call,meeting,email,other"`
+		Type       domain.Field[string]    `json:"type,omitzero" doc:"task, call, meeting, email, other, or a word of your own" example:"call" maxLength:"30"`
 		Title      domain.Field[string]    `json:"title,omitzero" maxLength:"200"`
 		Text       domain.Field[string]    `json:"text,omitzero" doc:"Markdown; who is mentioned and was not before is told" nullable:"true" maxLength:"20000"`
 		DueAt      domain.Field[time.Time] `json:"due_at,omitzero" doc:"By when"`

@@ -8,7 +8,7 @@ import (
 	"annals/domain"
 )
 
-// Type is what kind of work it is.
+// Type is what kind of work it is: one of these, or a word of one's own.
 type Type string
 
 // The types of action.
@@ -19,9 +19,6 @@ const (
 	Email   Type = "email"
 	Other   Type = "other"
 )
-
-// Types are all types.
-var Types = []Type{Task, Call, Meeting, Email, Other}
 
 // Event is the closed set of facts about an action. A shipped event never changes
 // shape: add a version in package eventschema instead.

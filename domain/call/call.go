@@ -23,7 +23,7 @@ const (
 // Directions are both directions.
 var Directions = []Direction{Inbound, Outbound}
 
-// Outcome is how a call ended.
+// Outcome is how a call ended: in one of these ways, or by a word of one's own.
 type Outcome string
 
 // The outcomes of a call.
@@ -35,9 +35,6 @@ const (
 	Failed    Outcome = "failed"
 	Other     Outcome = "other"
 )
-
-// Outcomes are all outcomes.
-var Outcomes = []Outcome{Answered, NoAnswer, Busy, Voicemail, Failed, Other}
 
 // Event is the closed set of facts about a call. A shipped event never changes shape:
 // add a version in package eventschema instead.
@@ -90,7 +87,7 @@ type (
 		Direction Direction               `json:"direction" doc:"inbound: the client called" enum:"inbound,outbound"`
 		Number    string                  `json:"number" doc:"Of the client, as it was dialled or shown; it is kept as it is typed" example:"+44 20 7946 0958" maxLength:"50"`
 		Duration  int                     `json:"duration_s,omitempty" doc:"How long they talked, in seconds" minimum:"0" maximum:"86400"`
-		Outcome   Outcome                 `json:"outcome" enum:"answered,no_answer,busy,voicemail,failed,other"`
+		Outcome   Outcome                 `json:"outcome" doc:"answered, no_answer, busy, voicemail, failed, other, or a word of your own" example:"answered" maxLength:"30"`
 		Text      string                  `json:"text,omitempty" doc:"What was said, in Markdown; colleagues who see the client can be mentioned as in notes" maxLength:"20000"`
 		At        domain.Field[time.Time] `json:"at,omitzero" doc:"When it began, by which the feed is sorted; now unless given"`
 	}
@@ -99,7 +96,7 @@ type (
 		Direction domain.Field[string]    `json:"direction,omitzero" enum:"inbound,outbound"`
 		Number    domain.Field[string]    `json:"number,omitzero" maxLength:"50"`
 		Duration  domain.Field[int]       `json:"duration_s,omitzero" doc:"In seconds" minimum:"0" maximum:"86400"`
-		Outcome   domain.Field[string]    `json:"outcome,omitzero" enum:"answered,no_answer,busy,voicemail,failed,other"`
+		Outcome   domain.Field[string]    `json:"outcome,omitzero" doc:"answered, no_answer, busy, voicemail, failed, other, or a word of your own" example:"answered" maxLength:"30"`
 		Text      domain.Field[string]    `json:"text,omitzero" doc:"Markdown; who is mentioned and was not before is told" nullable:"true" maxLength:"20000"`
 		At        domain.Field[time.Time] `json:"at,omitzero" doc:"When it began"`
 	}
@@ -228,9 +225,7 @@ func (d Details) check(was Details, now time.Time) error {
 	if !slices.Contains(Directions, d.Direction) {
 		f.Add(domain.Fault("direction", "unknown", "is neither inbound nor outbound"))
 	}
-	if !slices.Contains(Outcomes, d.Outcome) {
-		f.Add(domain.Fault("outcome", "unknown", "is none of answered, no_answer, busy, voicemail, failed, other"))
-	}
+	f.Add(domain.CheckWord("outcome", string(d.Outcome)))
 	if d.Number != was.Number || d.Number == "" {
 		f.Add(checkNumber(d.Number))
 	}
