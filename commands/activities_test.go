@@ -178,7 +178,7 @@ func TestActivities(t *testing.T) {
 	u.Post(t, w.path("actions"), Map{"title": "x", "assignee_id": w.tom.ID}).Problem(t, 422, "invalid", "assignee_id")
 	u.Post(t, w.path("actions"), Map{"title": "x", "remind_at": "2020-01-01T00:00:00Z", "due_at": "1020-01-01T00:00:00Z"}).Problem(t, 422, "invalid", "due_at", "remind_at")
 	u.Post(t, w.path("actions"), Map{"title": "x", "type": "fax"}).Problem(t, 422, "invalid", "type")
-	u.Do(t, "DELETE", at, nil).Want(t, 200)
+	u.Delete(t, at, nil).Want(t, 200)
 	u.Patch(t, at, Map{"title": "y"}).Problem(t, 404, "action.absent")
 
 	// A request tells the client's manager of that time.
@@ -213,8 +213,8 @@ func TestActivities(t *testing.T) {
 	u.Post(t, w.path("calls"), Map{"direction": "inbound", "number": "x", "outcome": "busy"}).Problem(t, 422, "invalid", "number")
 	u.Post(t, w.path("calls"), Map{"direction": "inbound", "number": "555 0100", "outcome": "busy", "at": time.Now().Add(time.Hour).Format(time.RFC3339)}).Problem(t, 422, "invalid", "at")
 	u.Post(t, w.path("calls"), Map{"direction": "inbound", "number": "555 0100", "outcome": "busy", "at": "0000-01-01T00:00:00+14:00"}).Problem(t, 422, "invalid", "at")
-	u.Do(t, "DELETE", at, nil).Want(t, 200)
-	u.Get(t, w.path("activity/%s", id), "Annals-After", "").Want(t, 404)
+	u.Delete(t, at, nil).Want(t, 200)
+	u.Get(t, w.path("activity/%s", id)).Want(t, 404)
 
 	for _, path := range []string{"activity/" + id, "activity"} {
 		w.tom.Get(t, w.path("%s", path)).Want(t, 404)

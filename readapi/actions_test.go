@@ -40,7 +40,7 @@ func TestActions(t *testing.T) {
 	add(toms, "ask him", Map{"assignee_id": mira.ID, "due_at": in(3)})
 	add(toms, "nobody's", Map{"due_at": in(3)})
 	gone := add(toms, "gone", Map{"assignee_id": tom.ID})
-	admin.Do(t, "DELETE", "/api/v1/clients/"+toms+"/actions/"+gone, nil).Want(t, 200)
+	admin.Delete(t, "/api/v1/clients/"+toms+"/actions/"+gone, nil).Want(t, 200)
 	done := "/api/v1/clients/" + toms + "/actions/" + add(toms, "done", Map{"assignee_id": tom.ID, "due_at": in(1)})
 	admin.Post(t, done+"/done", nil).Want(t, 200)
 	mira.After, tom.After = admin.After, admin.After

@@ -24,7 +24,7 @@ func TestFeedOfNotes(t *testing.T) {
 	}
 	note := func(i int) string { return "/api/v1/clients/" + client + "/notes/" + ids[i] }
 	admin.Patch(t, note(1), apitest.Map{"text": "edited", "pinned": true}).Want(t, 200)
-	admin.Do(t, "DELETE", note(2), nil).Want(t, 200)
+	admin.Delete(t, note(2), nil).Want(t, 200)
 
 	all := admin.Get(t, feed).Want(t, 200)
 	if diff := cmp.Diff([]string{"note", "note", "note", "note", "change"}, all.Column("kind")); diff != "" {

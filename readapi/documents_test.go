@@ -26,7 +26,7 @@ func TestDocumentsRebuild(t *testing.T) {
 		a.Patch(t, first, apitest.Map{"name": "b.txt", "description": ""}).Want(t, 200)
 		a.Post(t, first+"/versions", apitest.Raw("third"), raw...).Want(t, 201)
 		second := path + "/" + a.Post(t, path+"?name=c.txt", apitest.Raw("other"), raw...).Want(t, 201).Text("id")
-		a.Do(t, "DELETE", second, apitest.Map{"reason": "a mistake"}).Want(t, 200)
+		a.Delete(t, second, apitest.Map{"reason": "a mistake"}).Want(t, 200)
 	}
 	s.Erase(t, clients[1])
 	at, err := s.Log.Head(t.Context())

@@ -103,6 +103,12 @@ func (u *User) Patch(tb testing.TB, path string, body any, headers ...string) *R
 	return u.command(tb, http.MethodPatch, path, body, headers...)
 }
 
+// Delete removes.
+func (u *User) Delete(tb testing.TB, path string, body any, headers ...string) *Response {
+	tb.Helper()
+	return u.command(tb, http.MethodDelete, path, body, headers...)
+}
+
 func (u *User) command(tb testing.TB, method, path string, body any, headers ...string) *Response {
 	tb.Helper()
 	r := u.Do(tb, method, path, body, headers...)
