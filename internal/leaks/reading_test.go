@@ -85,7 +85,7 @@ func (p plan) read(t *testing.T, from, to int) {
 	knows(t, routes(t, w.s.Router, "GET", "HEAD"), reads)
 	for i := from; i < to; i++ {
 		if p.only < 0 || p.only == i {
-			w.add(t, p.seed, i, i%100 == 7, i%3 == 0)
+			w.add(t, p.seed, i, i%100 == 7, i%8 == 0)
 		}
 	}
 	w.settle(t)
