@@ -63,7 +63,7 @@ func applyActivities(b *pgx.Batch, r *eventlog.Record) {
 	case call.Event:
 		applyCall(b, r, e)
 	case client.Event:
-		applyChange(b, r, domain.Client)
+		applyChange(b, r)
 		applyPlace(b, r, e)
 	case document.Event:
 		applyDocument(b, r, e)
@@ -72,7 +72,7 @@ func applyActivities(b *pgx.Batch, r *eventlog.Record) {
 	case note.Event:
 		applyNote(b, r, e)
 	case portal.Event:
-		applyChange(b, r, domain.Portal)
+		applyChange(b, r)
 	case request.Event:
 		applyRequest(b, r, e)
 	}
@@ -161,8 +161,8 @@ func personalIn(r *eventlog.Record) bool {
 }
 
 // applyChange shows that the client itself, or its portal, changed: what, its history says.
-func applyChange(b *pgx.Batch, r *eventlog.Record, of string) {
-	activity{kind: "change", at: r.Meta.At, data: map[string]any{"type": r.Type, "of": of}}.insert(b, r, known(r.ID))
+func applyChange(b *pgx.Batch, r *eventlog.Record) {
+	activity{kind: "change", at: r.Meta.At, data: map[string]any{"type": r.Type}}.insert(b, r, known(r.ID))
 }
 
 // applyPlace keeps where the client belongs.

@@ -152,7 +152,7 @@ var activitySource = source{
 	from: `annals_read.activities a
 		left join annals_read.names n on n.id = a.actor_id
 		left join annals_read.names s on s.id = a.assignee_id
-		left join annals_read.history h on a.kind = 'change' and h.category = a.data->>'of' and h.aggregate_id = a.client_id and h.revision = a.revision`,
+		left join annals_read.history h on a.kind = 'change' and h.position = a.position`,
 	id:      "a.id",
 	natural: "-at",
 	table:   "annals_read.activities a",

@@ -103,8 +103,11 @@ var historySource = source{
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
 		left join annals_read.names a on a.id = h.actor_id`,
-	id:      "h.event_id",
+	id:      "h.position",
+	idCast:  "bigint",
 	natural: "revision",
+	table:   "annals_read.history h",
+	indexed: map[string]bool{"h.revision": false},
 	// Of one aggregate the revisions have the order of the positions.
 	sorts: map[string]column{"revision": {"h.revision", "bigint"}, "position": {"h.revision", "bigint"}},
 }
@@ -138,7 +141,7 @@ func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list
 	if r.With == "activities" {
 		s, q.arms = storySource, []arm{{"h.client_id", []uuid.UUID{r.ID}, ""}}
 	} else {
-		q.and("h.category = 'client' and h.aggregate_id = " + q.bind(r.ID))
+		q.arms = []arm{{"h.aggregate_id", []uuid.UUID{r.ID}, "h.category = 'client'"}}
 	}
 	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
 	out, err := fetch(ctx, a, s, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
