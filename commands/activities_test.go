@@ -177,7 +177,7 @@ func TestActivities(t *testing.T) {
 	}
 	u.Post(t, w.path("actions"), Map{"title": "x", "assignee_id": w.tom.ID}).Problem(t, 422, "invalid", "assignee_id")
 	u.Post(t, w.path("actions"), Map{"title": "x", "remind_at": "2020-01-01T00:00:00Z", "due_at": "1020-01-01T00:00:00Z"}).Problem(t, 422, "invalid", "due_at", "remind_at")
-	u.Post(t, w.path("actions"), Map{"title": "x", "type": "fax"}).Problem(t, 422, "invalid", "type")
+	u.Post(t, w.path("actions"), Map{"title": "x", "type": "a party"}).Problem(t, 422, "invalid", "type")
 	u.Delete(t, at, nil).Want(t, 200)
 	u.Patch(t, at, Map{"title": "y"}).Problem(t, 404, "action.absent")
 
