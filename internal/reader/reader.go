@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,6 +50,9 @@ func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 		}
 		delete(conf.ConnConfig.RuntimeParams, "role")
 	}
+	// A database that was away has taken its connections along, and is back sooner than
+	// the second after which the pool would look.
+	conf.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 100*time.Millisecond }
 	conf.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		ids(conn.TypeMap())
 		return nil
