@@ -99,7 +99,7 @@ func (c Change) decide(s State, in attached.Context) ([]Event, error) {
 		Type(c.Type.Or(string(s.Type))), c.Title.Or(s.Title), c.Text.Or(s.Text),
 		c.DueAt.Or(s.DueAt), c.RemindAt.Or(s.RemindAt), c.AssigneeID.Or(s.AssigneeID),
 	})
-	was, is := diff(s.Details, to)
+	was, is := domain.Differ(s.Details, to)
 	if was == is {
 		return nil, nil
 	}
@@ -193,7 +193,7 @@ func evolve(s State, e Event) State {
 	case Added:
 		s = State{client: e.ClientID, Details: e.Details, told: e.Mentions}
 	case Changed:
-		s.Details, s.told = s.apply(e), attached.Told(s.told, e.Mentions)
+		s.Details, s.told = domain.Amend(s.Details, e.From, e.To), attached.Told(s.told, e.Mentions)
 	case Done:
 		s.Done, s.Outcome = true, e.Outcome
 	case Reopened:

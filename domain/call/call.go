@@ -3,9 +3,7 @@ package call
 
 import (
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"annals/domain"
 	"annals/domain/attached"
@@ -190,7 +188,7 @@ func (c Edit) decide(s State, in attached.Context) ([]Event, error) {
 		Direction(c.Direction.Or(string(s.Direction))), c.Number.Or(s.Number), c.Duration.Or(s.Duration),
 		Outcome(c.Outcome.Or(string(s.Outcome))), c.Text.Or(s.Text), c.At.Or(s.At),
 	}, s.At)
-	was, is := diff(s.Details, to)
+	was, is := domain.Differ(s.Details, to)
 	if was == is {
 		return nil, nil
 	}
@@ -250,66 +248,7 @@ func checkNumber(s string) error {
 	if err := domain.CheckName("number", s, mostNumber); err != nil {
 		return err
 	}
-	digits := 0
-	for _, r := range s {
-		switch {
-		case unicode.IsDigit(r):
-			digits++
-		case !strings.ContainsRune(" +-\u2010\u2011\u2012\u2013\u2014().,/#*;:=xXextEXT", r):
-			return domain.Fault("number", "phone", "holds %q, which is not part of a phone number", r)
-		}
-	}
-	if digits < 3 {
-		return domain.Fault("number", "phone", "is no phone number: it has %d digits", digits)
-	}
-	return nil
-}
-
-// diff is what differs between two details, each side for itself.
-func diff(from, to Details) (was, is Details) {
-	if from.Direction != to.Direction {
-		was.Direction, is.Direction = from.Direction, to.Direction
-	}
-	if from.Number != to.Number {
-		was.Number, is.Number = from.Number, to.Number
-	}
-	if from.Duration != to.Duration {
-		was.Duration, is.Duration = from.Duration, to.Duration
-	}
-	if from.Outcome != to.Outcome {
-		was.Outcome, is.Outcome = from.Outcome, to.Outcome
-	}
-	if from.Text != to.Text {
-		was.Text, is.Text = from.Text, to.Text
-	}
-	if !from.At.Equal(to.At) {
-		was.At, is.At = from.At, to.At
-	}
-	return was, is
-}
-
-// apply is d after an edit: what stands on either side of it has changed.
-func (d Details) apply(e Edited) Details {
-	was, is := e.From, e.To
-	if was.Direction != is.Direction {
-		d.Direction = is.Direction
-	}
-	if was.Number != is.Number {
-		d.Number = is.Number
-	}
-	if was.Duration != is.Duration {
-		d.Duration = is.Duration
-	}
-	if was.Outcome != is.Outcome {
-		d.Outcome = is.Outcome
-	}
-	if was.Text != is.Text {
-		d.Text = is.Text
-	}
-	if !was.At.Equal(is.At) {
-		d.At = is.At
-	}
-	return d
+	return domain.CheckPhone("number", s)
 }
 
 func evolve(s State, e Event) State {
@@ -317,7 +256,7 @@ func evolve(s State, e Event) State {
 	case Logged:
 		s = State{client: e.ClientID, Details: e.Details, told: e.Mentions}
 	case Edited:
-		s.Details, s.told = s.apply(e), attached.Told(s.told, e.Mentions)
+		s.Details, s.told = domain.Amend(s.Details, e.From, e.To), attached.Told(s.told, e.Mentions)
 	case Deleted:
 		s.Deleted = true
 	}

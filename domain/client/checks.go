@@ -1,7 +1,6 @@
 package client
 
 import (
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -151,20 +150,6 @@ func vatForm(field, s string) (string, error) {
 }
 
 func checkWebsite(field, s string) error {
-	if !strings.Contains(s, "://") {
-		s = "https://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || strings.Contains(s, " ") {
-		return errWebsite(field)
-	}
-	labels := strings.Split(u.Hostname(), ".")
-	if len(labels) < 2 || slices.Contains(labels, "") {
-		return errWebsite(field)
-	}
-	return nil
-}
-
-func errWebsite(field string) error {
-	return domain.Fault(field, "url", "is no web address, as in https://example.com")
+	_, err := domain.WebAddress(field, s)
+	return err
 }

@@ -91,7 +91,7 @@ func (d *Details) settlePhones(f *domain.Faults, was Details) {
 		case old >= 0:
 			p.E164, _ = e164(at, p.Number, p.Country, here)
 		default:
-			f.Add(check(text{at + ".number", 50, nil, checked(checkPhone)}, &p.Number))
+			f.Add(check(text{at + ".number", 50, nil, checked(domain.CheckPhone)}, &p.Number))
 			f.Add(check(text{at + ".kind", 20, nil, kindForm(phoneKinds)}, &p.Kind))
 			f.Add(check(text{at + ".country", 2, nil, countryForm}, &p.Country))
 			var err error
@@ -125,7 +125,7 @@ func (d *Details) country() string {
 // it is of, in itself or beside it, has to be one of that country.
 func e164(field, number, country, here string) (string, error) {
 	international := strings.HasPrefix(number, "+")
-	told := checkPhone(field, number) != nil || country != "" && !isCountry(country)
+	told := domain.CheckPhone(field, number) != nil || country != "" && !isCountry(country)
 	if number == "" || told {
 		return "", nil
 	}
@@ -152,20 +152,4 @@ func fits(number string) bool {
 		}
 	}
 	return digits >= 7 && digits <= 15
-}
-
-func checkPhone(field, s string) error {
-	digits := 0
-	for _, r := range s {
-		switch {
-		case unicode.IsDigit(r):
-			digits++
-		case !strings.ContainsRune(" +-\u2010\u2011\u2012\u2013\u2014().,/#*;:=xXextEXT", r):
-			return domain.Fault(field, "phone", "holds %q, which is not part of a phone number", r)
-		}
-	}
-	if digits < 3 {
-		return domain.Fault(field, "phone", "is no phone number: it has %d digits", digits)
-	}
-	return nil
 }

@@ -109,7 +109,7 @@ var texts = append(append(append(append([]text{
 	{"time_zone", 100, func(d *Details) *string { return &d.TimeZone }, zoneForm},
 	{"email", 254, func(d *Details) *string { return &d.Email }, checked(domain.CheckEmail)},
 	{"email_kind", 20, func(d *Details) *string { return &d.EmailKind }, kindForm(emailKinds)},
-	{"phone", 50, func(d *Details) *string { return &d.Phone }, checked(checkPhone)},
+	{"phone", 50, func(d *Details) *string { return &d.Phone }, checked(domain.CheckPhone)},
 	{"phone_kind", 20, func(d *Details) *string { return &d.PhoneKind }, kindForm(phoneKinds)},
 	{"phone_country", 2, func(d *Details) *string { return &d.PhoneCountry }, countryForm},
 	{"phone_e164", 20, func(d *Details) *string { return &d.PhoneE164 }, nil},

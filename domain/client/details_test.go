@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"annals/domain"
 )
 
 // someDetails draws details that may or may not be taken.
@@ -223,12 +225,12 @@ func TestPhone(t *testing.T) {
 	for _, s := range []string{
 		"555-0123", "(5) 555-4729", "+49 (0)30 / 123 45", "0621-08460", "88.60.15.31", "1-800-555 ext. 12", "030x12", "112", "\u0661\u0662\u0663", "+1 555\u20110123", "*31#1234",
 	} {
-		if err := checkPhone("phone", s); err != nil {
+		if err := domain.CheckPhone("phone", s); err != nil {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
 	for _, s := range []string{"12", "call me", "555 0123 <b>", "-----", "5550123\x00", "12a3b4", "NULL"} {
-		if checkPhone("phone", s) == nil {
+		if domain.CheckPhone("phone", s) == nil {
 			t.Errorf("%q is taken for a phone number", s)
 		}
 	}
@@ -255,7 +257,7 @@ func TestWebsite(t *testing.T) {
 func FuzzPhone(f *testing.F) {
 	f.Add("+49 (0)30 / 123")
 	f.Fuzz(func(t *testing.T, s string) {
-		if checkPhone("phone", s) == nil && (strings.ContainsAny(s, "<>\"'&$\n\x00@") || !utf8.ValidString(s)) {
+		if domain.CheckPhone("phone", s) == nil && (strings.ContainsAny(s, "<>\"'&$\n\x00@") || !utf8.ValidString(s)) {
 			t.Errorf("%q is taken for a phone number", s)
 		}
 	})

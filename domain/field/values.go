@@ -1,12 +1,10 @@
 package field
 
 import (
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"annals/domain"
 )
@@ -82,7 +80,7 @@ func (d *Definition) text(at, s string, was any) (string, error) {
 	case Phone:
 		return s, checkPhone(at, s)
 	case URL:
-		return address(at, s)
+		return domain.WebAddress(at, s)
 	case Employee, Client:
 		id, ok := parseID(s)
 		if !ok {
@@ -166,34 +164,8 @@ func boolean(at string, v any) (any, error) {
 }
 
 func checkPhone(at, s string) error {
-	digits := 0
-	for _, r := range s {
-		switch {
-		case unicode.IsDigit(r):
-			digits++
-		case !strings.ContainsRune(" +-\u2010\u2011\u2012\u2013\u2014().,/#*;:=xXextEXT", r):
-			return domain.Fault(at, "phone", "holds %q, which is not part of a phone number", r)
-		}
-	}
 	if err := domain.CheckText(at, s, 50); err != nil {
 		return err
 	}
-	if digits < 3 {
-		return domain.Fault(at, "phone", "is no phone number: it has %d digits", digits)
-	}
-	return nil
-}
-
-// address is a web address with its scheme: only such as a browser opens, so that to
-// show it as a link is safe.
-func address(at, s string) (string, error) {
-	if !strings.Contains(s, "://") {
-		s = "https://" + s
-	}
-	u, err := url.Parse(s)
-	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && !strings.Contains(s, " ")
-	if !ok || len(strings.Split(u.Hostname(), ".")) < 2 || slices.Contains(strings.Split(u.Hostname(), "."), "") {
-		return "", domain.Fault(at, "url", "is no web address, as in https://example.com")
-	}
-	return s, nil
+	return domain.CheckPhone(at, s)
 }
