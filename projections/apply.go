@@ -107,9 +107,9 @@ var (
 )
 
 // foreign says whether the tables show events that the log does not have.
-func (e *engine) foreign(ctx context.Context, schema string) (bool, error) {
+func (e *engine) foreign(ctx context.Context, db DB, schema string) (bool, error) {
 	var last uint64
-	if err := e.pool.QueryRow(ctx, `select last_event from annals_projections.checkpoints where schema = $1`, schema).Scan(&last); err != nil {
+	if err := db.QueryRow(ctx, `select last_event from annals_projections.checkpoints where schema = $1`, schema).Scan(&last); err != nil {
 		return false, fmt.Errorf("last event of %s: %w", schema, err)
 	}
 	head, err := e.Log.Head(ctx)

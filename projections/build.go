@@ -202,7 +202,7 @@ func (t *tables) index(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("index %s: %w", t.schema, err)
 	}
-	names, err := t.names(ctx)
+	names, err := t.names(ctx, t.db)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 			if err != nil {
 				return t.at, err
 			}
-			foreign, err := e.foreign(ctx, schema)
+			foreign, err := e.foreign(ctx, e.pool, schema)
 			if foreign {
 				err = errForeign
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/domain"
 	"annals/domain/client"
@@ -316,4 +317,32 @@ func TestCrashInBuild(t *testing.T) {
 		w.scan(`select count(*) from pg_namespace where nspname like 'clients%'`)(&schemas)
 		return schemas == 1
 	})
+}
+
+// TestSwitchNeedsOneConnection: read models that are all built at once are all switched
+// to at once, and none waits for a connection that another one holds.
+func TestSwitchNeedsOneConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.client(w.company(), 1)
+	e, err := open(t.Context(), w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.pool.Close()
+	conf := e.conf.Copy()
+	conf.MaxConns = 1
+	if e.pool, err = pgxpool.NewWithConfig(t.Context(), conf); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.pool.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for range 2 { // for the first time, and from a version that is in use
+		for _, p := range All {
+			if err := e.build(ctx, p); err != nil {
+				t.Fatalf("%s: %v", p.Name, err)
+			}
+		}
+	}
 }

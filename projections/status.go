@@ -13,6 +13,7 @@ import (
 // DB is where the read models are: a pool or a connection.
 type DB interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // Status is how a version of a read model is doing.

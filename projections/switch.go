@@ -44,6 +44,8 @@ func (t *tables) activate(ctx context.Context) error {
 // swapTime bounds how long a switch, or a comparison, keeps tables from being followed.
 const swapTime = 15 * time.Second
 
+// swap asks everything on the transaction's own connection: when every projector
+// switches at once, nobody may wait for a second one of the pool.
 func (t *tables) swap(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, swapTime)
 	defer cancel()
@@ -60,7 +62,7 @@ func (t *tables) swap(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			foreign, err := t.foreign(ctx, old) // then its position means nothing here
+			foreign, err := t.foreign(ctx, tx, old) // then its position means nothing here
 			if err != nil {
 				return err
 			}
@@ -70,7 +72,7 @@ func (t *tables) swap(ctx context.Context) error {
 				}
 			}
 		}
-		names, err := t.names(ctx)
+		names, err := t.names(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -151,8 +153,8 @@ func columns(ctx context.Context, tx pgx.Tx, schema, name string) ([]string, err
 }
 
 // names are the tables in the schema.
-func (t *tables) names(ctx context.Context) ([]string, error) {
-	return tableNames(ctx, t.pool, t.schema)
+func (t *tables) names(ctx context.Context, db DB) ([]string, error) {
+	return tableNames(ctx, db, t.schema)
 }
 
 func tableNames(ctx context.Context, db DB, schema string) ([]string, error) {
