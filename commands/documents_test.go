@@ -34,6 +34,12 @@ type desktop struct {
 func newDesktop(t *testing.T) desktop {
 	t.Helper()
 	t.Parallel()
+	return newDesktopAlone(t)
+}
+
+// newDesktopAlone is newDesktop for a test that no other may run beside.
+func newDesktopAlone(t *testing.T) desktop {
+	t.Helper()
 	s := apitest.Shared(t)
 	admin := s.Admin(t)
 	project := admin.Project(t, "Filing")

@@ -3,10 +3,10 @@ package csvimport_test
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"testing"
 
 	"annals/internal/csvimport"
+	"annals/internal/memtest"
 )
 
 // generated writes n rows, of which every tenth has a defect, without holding them.
@@ -51,10 +51,7 @@ func TestHundredThousandRows(t *testing.T) {
 	a := newAPI(t)
 	a.forget = true
 	a.done = make(map[string]bool, rows) // what remains to grow are the keys, some 5 MiB
-	var heap runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&heap)
-	before, most := heap.HeapAlloc, uint64(0)
+	memory := memtest.Start()
 	last, seen := 0, 0
 	o := csvimport.Options{
 		Project: project, Rejects: io.Discard,
@@ -64,9 +61,7 @@ func TestHundredThousandRows(t *testing.T) {
 			}
 			last = r.Line
 			if seen++; seen%2000 == 0 {
-				runtime.GC()
-				runtime.ReadMemStats(&heap)
-				most = max(most, heap.HeapAlloc-min(heap.HeapAlloc, before))
+				memory.Look()
 			}
 		},
 	}
@@ -78,9 +73,8 @@ func TestHundredThousandRows(t *testing.T) {
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	t.Logf("heap grew by %d KiB at most", most>>10)
-	if most > 24<<20 {
-		t.Errorf("heap grew by %d MiB", most>>20)
+	if memory.Most() > 24<<20 {
+		t.Errorf("takes %d bytes of memory", memory.Most())
 	}
 	o.Rejected = nil
 	again, err := csvimport.Run(t.Context(), &generated{n: rows/5 + 1}, a.client(), o)
