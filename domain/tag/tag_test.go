@@ -87,7 +87,7 @@ func TestTags(t *testing.T) {
 		"changing what was merged":                {Given: merged, When: Change{old, Map{"name": "x"}}, Err: ErrMerged},
 		"merging":                                 {Given: given, When: Merge{old, vip}, Then: []Event{Merged{old, everywhere, vip}}},
 		"merging again":                           {Given: merged, When: Merge{old, vip}},
-		"merging into what was merged":            {Given: append(slices.Clone(merged), defined(everywhere, gold, "Gold")), When: Merge{gold, old}, Then: []Event{Merged{gold, everywhere, vip}}},
+		"merging into what was merged":            {Given: append(slices.Clone(merged), defined(everywhere, domain.ID{20}, "Gold")), When: Merge{domain.ID{20}, old}, Then: []Event{Merged{domain.ID{20}, everywhere, vip}}},
 		"merging with itself":                     {Given: given, When: Merge{vip, vip}, Err: fault("into", "same")},
 		"merging in a circle":                     {Given: merged, When: Merge{vip, old}, Err: fault("into", "same")},
 		"merging elsewhere what was merged":       {Given: append(slices.Clone(merged), defined(everywhere, domain.ID{20}, "x")), When: Merge{old, domain.ID{20}}, Err: ErrMerged},

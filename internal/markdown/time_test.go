@@ -1,9 +1,12 @@
 package markdown
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func attacks() map[string]func(n int) string {
@@ -87,29 +90,55 @@ func attacks() map[string]func(n int) string {
 	return m
 }
 
-// No text takes long, and twice the text takes some twice as long: a page shows many.
+// dearest is how many times as much as prose of the same length a text may cost.
+const dearest = 60
+
+// No text costs much more than prose of its length, or else twice the text would cost
+// some four times as much: a page shows many. What counts is the time that the thread
+// was on a processor, whatever else the machine does meanwhile.
 func TestAttacksOnTime(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	prose := strings.Repeat("The quick brown fox jumps over the lazy dog, and *so* on. ", Most/58)
+	work(t, prose) // what is made once
+	least := time.Hour
+	for range 10 {
+		least = min(least, work(t, prose))
+	}
 	for name, attack := range attacks() {
-		fastest := func(n int) time.Duration {
-			best := time.Hour
-			text := attack(n)
-			for range 5 { // the machine does other things besides
-				start := time.Now()
-				out := HTML(text)
-				Mentions(text)
-				best = min(best, time.Since(start))
-				if len(out) > 60*Most {
-					t.Errorf("%q makes %d bytes", name, len(out))
-				}
-				if best < 50*time.Millisecond {
-					break
-				}
+		text := attack(Most)
+		cost := work(t, text)
+		for range 5 {
+			if cost <= dearest*least {
+				break
 			}
-			return best
+			cost = min(cost, work(t, text)) // another thread's garbage, a cold cache
 		}
-		half, whole := fastest(Most/2), fastest(Most)
-		if whole > 500*time.Millisecond || whole > 100*time.Millisecond && whole > 6*half {
-			t.Errorf("%q takes %v, and half of it %v", name, whole, half)
+		if cost > dearest*least {
+			t.Errorf("%q costs %v, and prose %v", name, cost, least)
 		}
 	}
+}
+
+// work is what a text costs.
+func work(t *testing.T, text string) time.Duration {
+	t.Helper()
+	start := onProcessor(t)
+	out := HTML(text)
+	Mentions(text)
+	cost := onProcessor(t) - start
+	if len(out) > 60*Most {
+		t.Errorf("%.20q makes %d bytes", text, len(out))
+	}
+	return cost
+}
+
+// onProcessor is how long this thread has worked.
+func onProcessor(t *testing.T) time.Duration {
+	t.Helper()
+	var worked unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &worked); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(worked.Nano())
 }
