@@ -9,7 +9,7 @@
 //
 // The format is RFC 4180 with any delimiter and line end. What differs from it is
 // told rather than guessed at: see splitter. Proved by TestDefects, FuzzSplitter
-// and TestHundredThousandRows.
+// and TestManyRows.
 package csvimport
 
 import (

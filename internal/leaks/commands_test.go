@@ -104,7 +104,7 @@ func init() {
 // they do not. What is refused changes nothing.
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	p := planned(t, 50, 40).raced(t, 10)
+	p := planned(t, 24, 40).raced(t, 12)
 	w := newWorld(t)
 	knows(t, routes(t, w.s.Router, "POST", "PUT", "PATCH", "DELETE"), fires)
 	for i := range p.n {
