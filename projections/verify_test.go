@@ -46,7 +46,6 @@ var ofFewRows = map[string]int{"registries": 2}
 func TestVerifyFindsEveryChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	runner, stop := w.run()
 	r := newRandom(w)
 	for range 10 { // more rows in every table than it has columns
 		c := w.company()
@@ -56,6 +55,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			w.append(domain.Client, id, client.Deactivated{Reason: "test"}, client.Edited{To: client.Details{Custom: map[string]any{"contract": "4711"}}})
 			w.appendOf(id, domain.Record, uuid.New(), record.Added{ClientID: id, Kind: record.Transactions, System: "billing", Details: record.Details{Amount: "4.20", Currency: "EUR"}})
 		}
+		w.append(domain.Employee, c.manager, employee.Deactivated{}, employee.Reactivated{})
 		w.append(domain.Role, uuid.New(), role.Created{Definition: role.Definition{Name: "Reviewer"}})
 		w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, ExpiresAt: &w.clock}, apikey.Revoked{})
 		w.append(domain.Template, uuid.New(), template.Created{Definition: template.Definition{Name: "Welcome"}})
@@ -70,6 +70,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 	if missing := w.missing(); len(missing) > 0 {
 		t.Errorf("nothing of the types %v has happened: have random do it", missing)
 	}
+	runner, stop := w.run()
 	w.caughtUp(runner)
 	w.verified()
 	stop()
