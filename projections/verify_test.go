@@ -257,9 +257,8 @@ func TestVerifyUnderLoad(t *testing.T) {
 	c := w.company()
 	w.caughtUp(r)
 	stop := w.busy(c)
-	for range 3 {
-		w.verified()
-	}
+	w.verified()
+	w.verified(clients, clients)
 	stop()
 	w.append(domain.Employee, c.manager, employee.Assigned{})
 	w.caughtUp(r)
