@@ -94,3 +94,29 @@ func (c *chronicle) names() map[domain.ID]string {
 	}
 	return names
 }
+
+// TestLongHistory: how many events a client has is told exactly, however many there are.
+func TestLongHistory(t *testing.T) {
+	t.Parallel()
+	s := apitest.Shared(t)
+	a := s.Admin(t)
+	id := a.Client(t, a.Project(t, "Long"), "Methuselah")
+	events := make([]any, 1500)
+	for i := range events {
+		events[i] = client.Retagged{Added: []string{"x"}}
+	}
+	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: s.Clock.Now()}
+	res, err := s.Log.Append(t.Context(), eventlog.Stream(domain.Client, uuid.MustParse(id)), 0, m, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.After = res.Position.String()
+	for _, query := range []string{"", "?sort=-revision&limit=1"} {
+		if r := a.Get(t, "/api/v1/clients/"+id+"/history"+query).Want(t, 200); r.At("total.count") != 1501.0 || r.At("total.exact") != true {
+			t.Errorf("%s: %s", query, r.Text("total"))
+		}
+	}
+	if r := a.Get(t, "/api/v1/clients/"+id+"/history?with=activities").Want(t, 200); r.At("total.count") != 1000.0 || r.At("total.exact") != false {
+		t.Errorf("with activities: %s", r.Text("total"))
+	}
+}

@@ -108,6 +108,7 @@ var historySource = source{
 	natural: "revision",
 	table:   "annals_read.history h",
 	indexed: map[string]bool{"h.revision": false},
+	ordinal: "h.revision",
 	// Of one aggregate the revisions have the order of the positions.
 	sorts: map[string]column{"revision": {"h.revision", "bigint"}, "position": {"h.revision", "bigint"}},
 }

@@ -90,7 +90,7 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	if err := a.DB.Ask(ctx, &b); err != nil {
 		return nil, badCursor(err)
 	}
-	if t := &out.Body.Total; t.Count <= countMost {
+	if t := &out.Body.Total; t.Count <= countMost || s.numbered(q) {
 		t.Exact = true
 	} else {
 		t.Count = countMost
@@ -140,8 +140,19 @@ func collect[R any](rows pgx.Rows, about int) ([]R, error) {
 	return all, rows.Err()
 }
 
-// count is the statement that counts the rows, up to one more than countMost.
+// numbered says whether the last row tells how many there are: nothing else is asked for
+// than one of the arms that are numbered.
+func (s source) numbered(q *query) bool {
+	return s.ordinal != "" && len(q.where) == 0 && len(q.arms) == 1 && len(q.arms[0].ids) == 1
+}
+
+// count is the statement that counts the rows, up to one more than countMost, or all of
+// them where that costs nothing.
 func (s source) count(q *query) (string, []any) {
+	if s.numbered(q) {
+		q = q.clone()
+		return q.only(fmt.Sprintf("select coalesce((select %s + 1 from %s where %s order by %[1]s desc limit 1), 0)", s.ordinal, s.table, q.ways()[0].cond))
+	}
 	if s.table == "" || len(q.arms) == 0 {
 		return fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", cmp.Or(s.table, s.from), q.all(), countMost+1), q.args
 	}

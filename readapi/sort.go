@@ -37,6 +37,7 @@ type source struct {
 	// Of a list that may be long:
 	table   string          // of from, what conditions and arms are about
 	indexed map[string]bool // the sorts, by SQL, for which the table has an index of each arm; true: it may be null
+	ordinal string          // numbers the rows of an arm from 0 on, without a gap, by an index: the last one tells how many there are
 }
 
 func (s source) idType() string { return cmp.Or(s.idCast, "uuid") }

@@ -66,7 +66,7 @@ const together = 125
 func TestReading(t *testing.T) {
 	t.Parallel()
 	p := planned(t, 1000, 1)
-	p = p.raced(t, 25)
+	p = p.raced(t, 50)
 	for from := 0; from < p.n; from += together {
 		if p.only >= 0 && p.only/together != from/together {
 			continue
