@@ -68,13 +68,6 @@ func (r *Runner) register(ctx context.Context) error {
 				return err
 			}
 		}
-		var last uint64
-		if err := tx.QueryRow(ctx, `select coalesce(max(last_event), 0) from annals_process.checkpoints where handler = any($1)`, r.names()).Scan(&last); err != nil {
-			return err
-		}
-		if last > head.Commit {
-			return errForeign
-		}
 		return nil
 	})
 	if err != nil {
@@ -138,22 +131,31 @@ func (r *Runner) round(ctx context.Context, joined map[string]bool) error {
 	return err
 }
 
+// load reads how far the handlers are in the log, which has to go at least as far.
 func (r *Runner) load(ctx context.Context) ([]member, error) {
 	members := make([]member, len(r.cfg.Handlers))
-	rows, err := r.pool.Query(ctx, `select handler, commit, prepare from annals_process.checkpoints where handler = any($1)`, r.names())
+	rows, err := r.pool.Query(ctx, `select handler, commit, prepare, last_event from annals_process.checkpoints where handler = any($1)`, r.names())
 	if err != nil {
 		return nil, fmt.Errorf("checkpoints of process managers: %w", err)
 	}
 	var name string
 	var at eventlog.Position
+	var event, last uint64
 	found := 0
-	_, err = pgx.ForEachRow(rows, []any{&name, &at.Commit, &at.Prepare}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&name, &at.Commit, &at.Prepare, &event}, func() error {
+		last = max(last, event)
 		i := slices.IndexFunc(r.cfg.Handlers, func(h Handler) bool { return h.Name == name })
 		members[i], found = member{&r.cfg.Handlers[i], at}, found+1
 		return nil
 	})
 	if err == nil && found < len(members) {
 		err = ErrFenced // somebody has removed a checkpoint
+	}
+	if err == nil {
+		var head eventlog.Position
+		if head, err = r.cfg.Log.Head(ctx); err == nil && last > head.Commit {
+			err = errForeign
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoints of process managers: %w", err)
