@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"annals/internal/apitest"
 )
@@ -74,6 +75,10 @@ func TestFreshness(t *testing.T) {
 		t.Fatal(err)
 	}
 	never := strconv.FormatUint(head.Commit+1_000_000, 10)
+	hasty := s.Again(t)
+	hasty.Reads.Patience = 500 * time.Millisecond
+	hasty.Serve(t)
+	a = a.At(hasty)
 	for _, path := range []string{"/api/v1/clients", "/api/v1/clients/" + p, "/api/v1/clients/" + p + "/history", "/api/v1/projects", "/api/v1/employees"} {
 		r := a.Get(t, path, "Annals-After", never)
 		if r.Problem(t, 503, "behind"); r.Header.Get("Retry-After") == "" {
