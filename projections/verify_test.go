@@ -46,6 +46,7 @@ var ofFewRows = map[string]int{"registries": 2}
 func TestVerifyFindsEveryChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	runner, stop := w.run()
 	r := newRandom(w)
 	for range 10 { // more rows in every table than it has columns
 		c := w.company()
@@ -70,7 +71,6 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 	if missing := w.missing(); len(missing) > 0 {
 		t.Errorf("nothing of the types %v has happened: have random do it", missing)
 	}
-	runner, stop := w.run()
 	w.caughtUp(runner)
 	w.verified()
 	stop()

@@ -91,7 +91,7 @@ func attacks() map[string]func(n int) string {
 }
 
 // dearest is how many times as much as prose of the same length a text may cost.
-const dearest = 60
+const dearest = 40
 
 // No text costs much more than prose of its length, or else twice the text would cost
 // some four times as much: a page shows many. What counts is the time that the thread
