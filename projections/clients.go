@@ -2,7 +2,6 @@ package projections
 
 import (
 	_ "embed"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -14,7 +13,6 @@ import (
 	"annals/domain/portal"
 	"annals/eventschema"
 	"annals/internal/eventlog"
-	"annals/internal/textfold"
 )
 
 var (
@@ -26,53 +24,65 @@ var (
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 3, Tables: clientsTables, Indexes: clientsIndexes,
-	Apply: applyClients, Inserts: []*Insert{insertClient, insertDetails, insertContact, insertValue},
+	Name: "clients", Version: 4, Tables: clientsTables, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
+	Apply: applyClients, Inserts: []*Insert{insertClient, insertTimes, insertContact, insertValue},
 	Updates: []*Update{
 		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, portalOfClient, signInClient, contactClient, eraseClient,
-		editDetails, statusOfDetails, eraseDetails,
+		touchTimes, assignTimes,
 	},
 }
 
-var insertClient = NewInsert("clients",
-	"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
-	"street", "city", "region", "postal_code", "country",
-	"first_key", "middle_key", "last_key", "display_key", "company_key", "email_key", "emails_key", "phone_key", "e164_key", "phones_key",
-	"project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "revision", "erased")
-
 var (
-	// A parameter is null where the detail stays.
-	editClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3,
+	insertClient = NewInsert("clients",
+		"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
+		"street", "city", "region", "postal_code", "country", "details", "keys", "words",
+		"project_id", "desk_id", "manager_id", "status", "status_at", "tags", "created_at", "updated_at", "since", "revision", "erased")
+	insertTimes = NewInsert("client_times", "client_id", "updated_at", "project_id", "desk_id", "manager_id")
+)
+
+// The row is as it is now since an event that changes it: client_past keeps what it was.
+var (
+	// A parameter is null where the detail stays. Of those by path come what they are and which are gone.
+	editClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3),
 		type = coalesce($4, type), first_name = coalesce($5, first_name), middle_name = coalesce($6, middle_name),
 		last_name = coalesce($7, last_name), display_name = coalesce($8, display_name), company = coalesce($9, company),
 		email = coalesce($10, email), phone = coalesce($11, phone), website = coalesce($12, website),
 		street = coalesce($13, street), city = coalesce($14, city), region = coalesce($15, region),
-		postal_code = coalesce($16, postal_code), country = coalesce($17, country), first_key = coalesce($18, first_key),
-		middle_key = coalesce($19, middle_key), last_key = coalesce($20, last_key), display_key = coalesce($21, display_key),
-		company_key = coalesce($22, company_key), email_key = coalesce($23, email_key), emails_key = coalesce($24, emails_key),
-		phone_key = coalesce($25, phone_key), e164_key = coalesce($26, e164_key), phones_key = coalesce($27, phones_key)`)
-	assignClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, project_id = $4, desk_id = $5, manager_id = $6`)
-	retagClient  = NewUpdate("clients", "id", `revision = $2, updated_at = $3, tags = array(
+		postal_code = coalesce($16, postal_code), country = coalesce($17, country),
+		details = (details || $18::jsonb) - $19::text[], keys = (keys || $20::jsonb) - $21::text[], words = (words || $22::jsonb) - $23::text[]`)
+	assignClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), project_id = $4, desk_id = $5, manager_id = $6`)
+	retagClient  = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), tags = array(
 		select t from (select unnest(tags) union select unnest($4::text[]) except select unnest($5::text[])) u (t) order by t collate "C")`)
-	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, status = $4`)
-	deactivateClient   = NewUpdate("clients", "id", `revision = $2, updated_at = $3, deactivated_at = $4, deactivation_reason = $5`)
-	portalOfClient     = NewUpdate("clients", "id", `portal_access = coalesce($2, portal_access), portal_override = coalesce($3, portal_override)`)
-	signInClient       = NewUpdate("clients", "id", `portal_signed_in_at = greatest(portal_signed_in_at, $2)`)
-	contactClient      = NewUpdate("clients", "id", `last_contacted_at = greatest(last_contacted_at, $2)`).Maybe()
-	eraseClient        = NewUpdate("clients", "id", `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '',
-		phone = '', website = '', street = '', city = '', region = '', postal_code = '', country = '', first_key = '', middle_key = '', last_key = '',
-		display_key = '', company_key = '', email_key = '', emails_key = '', phone_key = '', e164_key = '', phones_key = '', deactivation_reason = ''`).Maybe()
+	changeClientStatus = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), status = $4, status_at = $3, status_reason = $5,
+		keys = (keys - 'status_reason') || $6::jsonb`)
+	deactivateClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), deactivated_at = $4, deactivation_reason = $5,
+		keys = (keys - 'deactivation_reason') || $6::jsonb`)
+	portalOfClient = NewUpdate("clients", "id", `since = greatest(since, $2), portal_access = coalesce($3, portal_access), portal_override = coalesce($4, portal_override)`)
+	signInClient   = NewUpdate("clients", "id", `since = greatest(since, $2), portal_signed_in_at = greatest(portal_signed_in_at, $3)`)
+	contactClient  = NewUpdate("clients", "id", `since = greatest(since, $2), last_contacted_at = greatest(last_contacted_at, $3)`).Maybe()
+	eraseClient    = NewUpdate("clients", "id", erased).Maybe()
+
+	touchTimes  = NewUpdate("client_times", "client_id", `updated_at = $2`)
+	assignTimes = NewUpdate("client_times", "client_id", `updated_at = $2, project_id = $3, desk_id = $4, manager_id = $5`)
+)
+
+const (
+	erased = `erased = true, first_name = '', middle_name = '', last_name = '', display_name = '', company = '', email = '', phone = '', website = '', street = '',
+		city = '', region = '', postal_code = '', country = '', details = '{}', keys = '{}', words = '{}', status_reason = '', deactivation_reason = ''`
+	// There nothing is generated.
+	erasePast = `update client_past set ` + erased + `, name = '', name_key = null, first_name_key = null, last_name_key = null, company_key = null, email_key = null,
+		phone_key = null, city_key = null, country_key = null, search = ' ' where id = $1`
 )
 
 func applyClients(b *pgx.Batch, r *eventlog.Record) {
 	switch e := r.Event.(type) {
 	case eventschema.KeyDestroyed:
 		eraseClient.Queue(b, id(r))
-		eraseDetails.Queue(b, id(r))
+		b.Queue(erasePast, id(r))
 		b.Queue(eraseValues, id(r))
 	case client.Event:
 		applyClient(b, r, e)
-		applyDetails(b, r, e)
+		applyValues(b, r, e)
 	case call.Event, message.Event:
 		applyContact(b, r)
 	case portal.Event:
@@ -81,32 +91,43 @@ func applyClients(b *pgx.Batch, r *eventlog.Record) {
 }
 
 func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
+	at := r.Meta.At
 	change := func(u *Update, values ...any) {
-		u.Queue(b, id(r), append([]any{r.Revision, r.Meta.At}, values...)...)
+		u.Queue(b, id(r), append([]any{r.Revision, at}, values...)...)
+		if u != assignClient {
+			touchTimes.Queue(b, id(r), at)
+		}
 	}
 	switch e := e.(type) {
 	case client.Registered:
-		insertClient.Queue(b, append(append([]any{id(r)}, details(e.Details)...),
-			orNull(e.ProjectID), orNull(e.DeskID), orNull(e.ManagerID), string(e.Status), list(e.Tags),
-			r.Meta.At, r.Meta.At, r.Revision, len(r.Erased) > 0)...)
+		place := []any{orNull(e.ProjectID), orNull(e.DeskID), orNull(e.ManagerID)}
+		values := append(append([]any{id(r)}, inColumnsOf(e.Details)...), object(beside(e.Details)), object(keys(e.Details)), object(searched(e.Details)))
+		insertClient.Queue(b, append(append(values, place...), string(e.Status), at, list(e.Tags), at, at, at, r.Revision, len(r.Erased) > 0)...)
+		insertTimes.Queue(b, append([]any{id(r), at}, place...)...)
 	case client.Edited:
-		was, is := details(e.From), details(e.To)
+		was, is := inColumnsOf(e.From), inColumnsOf(e.To)
 		for i := range is {
 			if was[i] == "" && is[i] == "" {
 				is[i] = nil // on neither side: not edited
 			}
 		}
+		for _, by := range []func(client.Details) map[string]any{beside, keys, searched} {
+			to, gone := changed(by(e.From), by(e.To))
+			is = append(is, to, gone)
+		}
 		change(editClient, is...)
 	case client.Reassigned:
-		change(assignClient, orNull(e.To.ProjectID), orNull(e.To.DeskID), orNull(e.To.ManagerID))
+		place := []any{orNull(e.To.ProjectID), orNull(e.To.DeskID), orNull(e.To.ManagerID)}
+		change(assignClient, place...)
+		assignTimes.Queue(b, id(r), append([]any{at}, place...)...)
 	case client.Retagged:
 		change(retagClient, list(e.Added), list(e.Removed))
 	case client.StatusChanged:
-		change(changeClientStatus, string(e.To))
+		change(changeClientStatus, string(e.To), e.Reason, object(reason("status_reason", e.Reason)))
 	case client.Deactivated:
-		change(deactivateClient, r.Meta.At, e.Reason)
+		change(deactivateClient, at, e.Reason, object(reason("deactivation_reason", e.Reason)))
 	case client.Reactivated:
-		change(deactivateClient, nil, "")
+		change(deactivateClient, nil, "", object(reason("deactivation_reason", "")))
 	}
 }
 
@@ -114,13 +135,13 @@ func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 func applyPortal(b *pgx.Batch, r *eventlog.Record, e portal.Event) {
 	switch e := e.(type) {
 	case portal.AccessGranted:
-		portalOfClient.Queue(b, id(r), true, overridden(e.Cause))
+		portalOfClient.Queue(b, id(r), r.Meta.At, true, overridden(e.Cause))
 	case portal.AccessRevoked:
-		portalOfClient.Queue(b, id(r), false, overridden(e.Cause))
+		portalOfClient.Queue(b, id(r), r.Meta.At, false, overridden(e.Cause))
 	case portal.OverrideCleared:
-		portalOfClient.Queue(b, id(r), nil, false)
+		portalOfClient.Queue(b, id(r), r.Meta.At, nil, false)
 	case portal.SignedIn:
-		signInClient.Queue(b, id(r), e.At)
+		signInClient.Queue(b, id(r), r.Meta.At, e.At)
 	}
 }
 
@@ -130,26 +151,6 @@ func overridden(c portal.Cause) any {
 		return true
 	}
 	return nil
-}
-
-// details are the values of the columns from type to phones_key. A key is empty
-// exactly where its field is.
-func details(d client.Details) []any {
-	a := d.Address
-	var emails, phones []string
-	for _, e := range d.OtherEmails {
-		emails = append(emails, textfold.Fold(e.Email))
-	}
-	for _, p := range d.OtherPhones {
-		phones = append(phones, textfold.Fold(p.Number), textfold.Digits(p.Number), textfold.Digits(p.E164))
-	}
-	return []any{
-		string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.DisplayName, d.Company, d.Email, d.Phone, d.Website,
-		a.Street, a.City, a.Region, a.PostalCode, a.Country,
-		textfold.Fold(d.FirstName), textfold.Fold(d.MiddleName), textfold.Fold(d.LastName), textfold.Fold(d.DisplayName), textfold.Fold(d.Company),
-		textfold.Fold(d.Email), strings.Join(emails, " "),
-		strings.TrimSpace(textfold.Fold(d.Phone) + " " + textfold.Digits(d.Phone)), textfold.Digits(d.PhoneE164), strings.TrimSpace(strings.Join(phones, " ")),
-	}
 }
 
 // id is that of the record's aggregate.

@@ -1,8 +1,8 @@
--- One row a client, with what the list shows and sorts by; the rest of the record is in client_details. Nothing that changes with every event is
+-- One row a client: what lists and the record show, sort and find by. Nothing that changes with every event is
 -- indexed, and a fifth of each page stays free, so that most updates touch no index (HOT).
 --
--- The columns *_key hold their fields folded for searching and sorting, which is done in Go. What is
--- put together from several fields is generated, so that an edit of one need not know the others.
+-- Texts are folded for searching and sorting in Go. Columns that are put together from several fields are
+-- generated, so that an edit of one need not know the others.
 create table clients (
     id                  uuid primary key,
     type                text not null default '',
@@ -20,6 +20,8 @@ create table clients (
     postal_code         text not null default '',
     country             text not null default '',
     status              text not null default '',
+    status_at           timestamptz, -- when it last changed
+    status_reason       text not null default '',
     project_id          uuid,
     desk_id             uuid,
     manager_id          uuid,
@@ -34,16 +36,10 @@ create table clients (
     updated_at          timestamptz not null,
     revision            bigint not null,
     erased              boolean not null default false,
-    first_key           text not null default '',
-    middle_key          text not null default '',
-    last_key            text not null default '',
-    display_key         text not null default '',
-    company_key         text not null default '',
-    email_key           text not null default '',
-    phone_key           text not null default '', -- folded, and its digits
-    e164_key            text not null default '', -- the digits of the number as in E.164
-    emails_key          text not null default '', -- of the other addresses
-    phones_key          text not null default '', -- of the other numbers, with the digits of each, and of each as in E.164
+    since               timestamptz not null, -- when any of this last changed, for client_past
+    details             jsonb not null default '{}', -- what has no column, a value each path, as client.Flatten has them
+    keys                jsonb not null default '{}', -- what all details are sorted and filtered by, where it is not empty
+    words               jsonb not null default '{}', -- what is searched, by detail
     -- client.Details.Name in SQL; TestClientNames holds the two together.
     name                text not null generated always as (
         case when display_name <> '' then display_name
@@ -51,15 +47,24 @@ create table clients (
             then btrim(first_name || coalesce(' ' || nullif(middle_name, ''), '') || coalesce(' ' || nullif(last_name, ''), ''))
             else company end) stored,
     name_key            text collate "C" generated always as ( -- null without a name
-        nullif(case when display_name <> '' then display_key
+        nullif(case when display_name <> '' then keys ->> 'display_name'
             when type <> 'company' and first_name || middle_name || last_name <> ''
-            then btrim(first_key || coalesce(' ' || nullif(middle_key, ''), '') || coalesce(' ' || nullif(last_key, ''), ''))
-            else company_key end, '')) stored,
-    search              text not null generated always as (
-        btrim(coalesce(nullif(display_key, '') || ' ', '')
-            || coalesce(nullif(first_key, '') || ' ', '') || coalesce(nullif(middle_key, '') || ' ', '') || coalesce(nullif(last_key, '') || ' ', '')
-            || coalesce(nullif(email_key, '') || ' ', '') || coalesce(nullif(emails_key, '') || ' ', '') || coalesce(nullif(company_key, '') || ' ', '')
-            || coalesce(nullif(phone_key, '') || ' ', '') || coalesce(nullif(e164_key, '') || ' ', '') || phones_key)) stored
+            then btrim(coalesce(keys ->> 'first_name', '') || coalesce(' ' || (keys ->> 'middle_name'), '') || coalesce(' ' || (keys ->> 'last_name'), ''))
+            else coalesce(keys ->> 'company', '') end, '')) stored,
+    -- Keys that lists are sorted by often, so that an index of one needs no look at the row. A B-tree takes no long texts.
+    first_name_key      text collate "C" generated always as (left(keys ->> 'first_name', 200)) stored,
+    last_name_key       text collate "C" generated always as (left(keys ->> 'last_name', 200)) stored,
+    company_key         text collate "C" generated always as (left(keys ->> 'company', 200)) stored,
+    email_key           text collate "C" generated always as (left(keys ->> 'email', 200)) stored,
+    phone_key           text collate "C" generated always as (left(keys ->> 'phone', 200)) stored,
+    city_key            text collate "C" generated always as (left(keys ->> 'address.city', 200)) stored,
+    country_key         text collate "C" generated always as (left(keys ->> 'address.country', 200)) stored,
+    status_rank         smallint generated always as (case status when 'lead' then 1 when 'active' then 2 when 'inactive' then 3 end) stored,
+    search              text not null generated always as ( -- words with a space before and after each
+        ' ' || coalesce((words ->> 'display_name') || ' ', '') || coalesce((words ->> 'first_name') || ' ', '')
+            || coalesce((words ->> 'middle_name') || ' ', '') || coalesce((words ->> 'last_name') || ' ', '')
+            || coalesce((words ->> 'company') || ' ', '') || coalesce((words ->> 'email') || ' ', '') || coalesce((words ->> 'other_emails') || ' ', '')
+            || coalesce((words ->> 'phone') || ' ', '') || coalesce((words ->> 'phone_e164') || ' ', '') || coalesce((words ->> 'other_phones') || ' ', '')) stored
 ) with (fillfactor = 80);
 
 -- access.Clients as row-level security, for the reach of clients.view. A setting is read once a query, in
@@ -81,13 +86,97 @@ create policy visible on clients for select to public using (
                 else false end
         else false end);
 
--- All that the record shows and the list does not: a value each path, as client.Flatten has them.
-create table client_details (
-    client_id     uuid primary key,
-    details       jsonb not null default '{}',
-    status_at     timestamptz not null, -- when the status last changed
-    status_reason text not null default ''
+-- When a client last changed, for lists that are sorted by it: what changes with every event has an index here, where the
+-- others need not be touched for it.
+create table client_times (
+    client_id  uuid primary key,
+    updated_at timestamptz not null,
+    project_id uuid,
+    desk_id    uuid,
+    manager_id uuid
 ) with (fillfactor = 80);
+
+-- Shown to nobody but who finds clients by it.
+create policy nobody on client_times for select to public using (false);
+
+-- What the rows of clients were before: each from since on, and until another time, excluded.
+create table client_past (like clients, until timestamptz not null, primary key (id, until));
+
+-- Whoever sees the client now sees what it was: that is a subquery of one value, as in client_values.
+create policy visible on client_past for select to public using ((select true from clients c where c.id = client_past.id));
+
+create function keep_past() returns trigger language plpgsql set search_path from current as $$
+begin
+    insert into client_past select old.*, new.since;
+    return new;
+end $$;
+
+create trigger keep_past before update on clients for each row when (old.since <> new.since) execute function keep_past();
+
+-- How many clients there are of each kind that lists are counted by. The zero id stands for none.
+create table client_counts (
+    project_id uuid not null,
+    desk_id    uuid not null,
+    manager_id uuid not null,
+    status     text not null,
+    active     boolean not null,
+    n          bigint not null,
+    primary key (project_id, desk_id, manager_id, status, active)
+) with (fillfactor = 50);
+
+create policy nobody on client_counts for select to public using (false);
+
+-- The words that clients are found by and in how many places each is, those that may be mistyped: to search by what
+-- somebody may have meant.
+create table client_words (
+    word text collate "C" primary key,
+    n    bigint not null
+) with (fillfactor = 50);
+
+create policy nobody on client_words for select to public using (false);
+
+create function count_clients() returns trigger language plpgsql set search_path from current as $$
+begin
+    insert into client_counts
+        select coalesce(project_id, uuid_nil.id), coalesce(desk_id, uuid_nil.id), coalesce(manager_id, uuid_nil.id), status, deactivated_at is null, count(*)
+        from added, (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id) group by 1, 2, 3, 4, 5
+        on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
+    insert into client_words
+        select word, count(*) from added, unnest(string_to_array(btrim(search, ' '), ' ')) word where word >= ':' and length(word) between 3 and 32 group by word
+        on conflict (word) do update set n = client_words.n + excluded.n;
+    return null;
+end $$;
+
+create function recount_clients() returns trigger language plpgsql set search_path from current as $$
+begin
+    if (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null)
+        is distinct from (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null) then
+        insert into client_counts
+            select coalesce(x.project_id, uuid_nil.id), coalesce(x.desk_id, uuid_nil.id), coalesce(x.manager_id, uuid_nil.id), x.status, x.active, x.n
+            from (values (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null, -1),
+                (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null, 1)) x (project_id, desk_id, manager_id, status, active, n),
+                (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id)
+            on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
+        delete from client_counts where n = 0 and project_id = coalesce(old.project_id, '00000000-0000-0000-0000-000000000000')
+            and desk_id = coalesce(old.desk_id, '00000000-0000-0000-0000-000000000000') and manager_id = coalesce(old.manager_id, '00000000-0000-0000-0000-000000000000');
+    end if;
+    if old.search <> new.search then
+        insert into client_words
+            select word, sum(n) from (
+                select word, 1 as n from unnest(string_to_array(btrim(new.search, ' '), ' ')) word
+                union all select word, -1 from unnest(string_to_array(btrim(old.search, ' '), ' ')) word) x
+            where word >= ':' and length(word) between 3 and 32 group by word having sum(n) <> 0
+            on conflict (word) do update set n = client_words.n + excluded.n;
+        delete from client_words where n = 0 and word = any (string_to_array(btrim(old.search, ' '), ' '));
+    end if;
+    return null;
+end $$;
+
+create trigger count_clients after insert on clients referencing new table as added for each statement execute function count_clients();
+create trigger recount_clients after update on clients for each row
+    when (old.search <> new.search or old.status <> new.status or old.project_id is distinct from new.project_id or old.desk_id is distinct from new.desk_id
+        or old.manager_id is distinct from new.manager_id or old.deactivated_at is distinct from new.deactivated_at)
+    execute function recount_clients();
 
 -- When somebody was in contact with a client: calls, messages that were sent, and those that came.
 create table client_contacts (
@@ -97,9 +186,6 @@ create table client_contacts (
 );
 
 -- Shown to who has been found to see the client in the same transaction, which is what annals.client says.
-create policy visible on client_details for select to public using (
-    client_id = (select nullif(current_setting('annals.client', true), '')::uuid));
-
 create policy visible on client_contacts for select to public using (
     client_id = (select nullif(current_setting('annals.client', true), '')::uuid));
 

@@ -13,11 +13,6 @@ import (
 )
 
 var (
-	insertDetails   = NewInsert("client_details", "client_id", "details", "status_at")
-	editDetails     = NewUpdate("client_details", "client_id", `details = (details || $2::jsonb) - $3::text[]`)
-	statusOfDetails = NewUpdate("client_details", "client_id", `status_at = $2, status_reason = $3`)
-	eraseDetails    = NewUpdate("client_details", "client_id", `details = '{}', status_reason = ''`).Maybe()
-
 	insertValue = NewInsert("client_values", "client_id", "key", "value")
 
 	insertContact = NewInsert("client_contacts", "id", "client_id", "at")
@@ -34,7 +29,7 @@ const (
 const (
 	moveContact   = `update client_contacts set at = $2 where id = $1`
 	removeContact = `delete from client_contacts where id = $1`
-	lastContact   = `update clients set last_contacted_at = (select max(k.at) from client_contacts k where k.client_id = clients.id) where id = $1`
+	lastContact   = `update clients set since = greatest(since, $2), last_contacted_at = (select max(k.at) from client_contacts k where k.client_id = clients.id) where id = $1`
 )
 
 // inColumns are details that are columns of clients.
@@ -43,28 +38,25 @@ var inColumns = []string{
 	"address.street", "address.city", "address.region", "address.postal_code", "address.country",
 }
 
-func applyDetails(b *pgx.Batch, r *eventlog.Record, e client.Event) {
-	switch e := e.(type) { //nolint:gochecksumtype // the others change what is in columns of clients only
+func applyValues(b *pgx.Batch, r *eventlog.Record, e client.Event) {
+	switch e := e.(type) { //nolint:gochecksumtype // the others change no values
 	case client.Registered:
-		insertDetails.Queue(b, id(r), object(beside(e.Details)), r.Meta.At)
 		for key, value := range byValue(e.Custom) {
 			insertValue.Queue(b, id(r), key, value)
 		}
 	case client.Edited:
-		was, is := beside(e.From), beside(e.To)
-		gone := []string{}
-		for path := range was {
-			if _, stays := is[path]; !stays {
-				gone = append(gone, path)
-			}
-		}
-		if len(is)+len(gone) > 0 {
-			editDetails.Queue(b, id(r), object(is), gone)
-		}
-		applyValues(b, r, e.From.Custom, e.To.Custom)
-	case client.StatusChanged:
-		statusOfDetails.Queue(b, id(r), r.Meta.At, e.Reason)
+		changeValues(b, r, e.From.Custom, e.To.Custom)
 	}
+}
+
+// inColumnsOf are the values of [inColumns].
+func inColumnsOf(d client.Details) []any {
+	flat, values := client.Flatten(d), make([]any, len(inColumns))
+	for i, path := range inColumns {
+		text, _ := flat[path].(string)
+		values[i] = text
+	}
+	return values
 }
 
 // beside is what there is of details beside the columns, by path.
@@ -76,7 +68,19 @@ func beside(d client.Details) map[string]any {
 	return flat
 }
 
-func applyValues(b *pgx.Batch, r *eventlog.Record, from, to map[string]any) {
+// changed is what has come to be, and which paths are gone.
+func changed(was, is map[string]any) (to []byte, gone []string) {
+	gone = []string{}
+	for path := range was {
+		if _, stays := is[path]; !stays {
+			gone = append(gone, path)
+		}
+	}
+	slices.Sort(gone)
+	return object(is), gone
+}
+
+func changeValues(b *pgx.Batch, r *eventlog.Record, from, to map[string]any) {
 	is := byValue(to)
 	var gone []string
 	for _, key := range slices.Sorted(maps.Keys(from)) {
@@ -111,7 +115,7 @@ func byValue(custom map[string]any) map[string]string {
 func applyContact(b *pgx.Batch, r *eventlog.Record) {
 	contact := func(at any) {
 		insertContact.Queue(b, id(r), subject(r), at)
-		contactClient.Queue(b, subject(r), at)
+		contactClient.Queue(b, subject(r), r.Meta.At, at)
 	}
 	switch e := r.Event.(type) {
 	case call.Logged:
@@ -119,11 +123,11 @@ func applyContact(b *pgx.Batch, r *eventlog.Record) {
 	case call.Edited:
 		if !e.To.At.IsZero() {
 			b.Queue(moveContact, id(r), e.To.At)
-			b.Queue(lastContact, subject(r))
+			b.Queue(lastContact, subject(r), r.Meta.At)
 		}
 	case call.Deleted, message.Bounced:
 		b.Queue(removeContact, id(r))
-		b.Queue(lastContact, subject(r))
+		b.Queue(lastContact, subject(r), r.Meta.At)
 	case message.Sent:
 		contact(e.At)
 	case message.Logged:

@@ -12,6 +12,7 @@ import (
 	"annals/domain/role"
 	"annals/eventschema"
 	"annals/internal/eventlog"
+	"annals/internal/textfold"
 )
 
 var (
@@ -23,7 +24,8 @@ var (
 
 // organisation is projects, desks, employees, their roles and API keys.
 var organisation = &Projector{
-	Name: "organisation", Version: 3, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
+	Name: "organisation", Version: 4, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
+	Found:   []string{"projects", "desks", "names"},
 	Apply:   applyOrganisation,
 	Inserts: []*Insert{insertProject, insertDesk, insertEmployee, insertName, insertRole, insertKey},
 	Updates: []*Update{
@@ -32,10 +34,10 @@ var organisation = &Projector{
 }
 
 var (
-	insertProject  = NewInsert("projects", "id", "name", "default_desk_id", "created_at", "revision")
-	insertDesk     = NewInsert("desks", "id", "project_id", "name", "is_default", "created_at", "revision")
+	insertProject  = NewInsert("projects", "id", "name", "name_key", "default_desk_id", "created_at", "revision")
+	insertDesk     = NewInsert("desks", "id", "project_id", "name", "name_key", "is_default", "created_at", "revision")
 	insertEmployee = NewInsert("employees", "id", "name", "email", "roles", "created_at", "updated_at", "revision", "erased")
-	insertName     = NewInsert("names", "id", "name")
+	insertName     = NewInsert("names", "id", "name", "name_key")
 	insertRole     = NewInsert("roles", "id", "ref", "name", "permissions", "created_at", "updated_at", "revision")
 	insertKey      = NewInsert("api_keys", "id", "name", "owner_id", "permissions", "projects", "desks", "expires_at", "created_at", "revision")
 
@@ -45,8 +47,8 @@ var (
 	setRoles           = NewUpdate("employees", "id", `updated_at = $2, revision = $3, roles = $4`)
 	deactivateEmployee = NewUpdate("employees", "id", `updated_at = $2, revision = $3, deactivated_at = $4`)
 	eraseEmployee      = NewUpdate("employees", "id", `name = '', email = '', erased = true`).Maybe()
-	rename             = NewUpdate("names", "id", `name = $2`)
-	eraseName          = NewUpdate("names", "id", `name = ''`).Maybe()
+	rename             = NewUpdate("names", "id", `name = $2, name_key = $3`)
+	eraseName          = NewUpdate("names", "id", `name = '', name_key = ''`).Maybe()
 	changeRole         = NewUpdate("roles", "id", `updated_at = $2, revision = $3, name = $4, permissions = $5`)
 	deleteRole         = NewUpdate("roles", "id", `updated_at = $2, revision = $3, deleted_at = $2`)
 	revokeKey          = NewUpdate("api_keys", "id", `revoked_at = $2, revision = $3`)
@@ -56,14 +58,14 @@ func applyOrganisation(b *pgx.Batch, r *eventlog.Record) {
 	id, at := id(r), r.Meta.At
 	switch e := r.Event.(type) {
 	case project.Created:
-		insertProject.Queue(b, id, e.Name, orNull(e.DefaultDeskID), at, r.Revision)
+		insertProject.Queue(b, id, e.Name, textfold.Fold(e.Name), orNull(e.DefaultDeskID), at, r.Revision)
 	case project.TransitionsChanged:
 		touchProject.Queue(b, id, r.Revision)
 	case desk.Created:
-		insertDesk.Queue(b, id, orNull(e.ProjectID), e.Name, e.Default, at, r.Revision)
+		insertDesk.Queue(b, id, orNull(e.ProjectID), e.Name, textfold.Fold(e.Name), e.Default, at, r.Revision)
 	case apikey.Created:
 		insertKey.Queue(b, id, e.Name, orNull(e.OwnerID), grants(e.Permissions), list(e.Projects), list(e.Desks), e.ExpiresAt, at, r.Revision)
-		insertName.Queue(b, id, e.Name)
+		insertName.Queue(b, id, e.Name, textfold.Fold(e.Name))
 	case apikey.Revoked:
 		revokeKey.Queue(b, id, at, r.Revision)
 	case role.Event:
@@ -93,10 +95,10 @@ func applyEmployee(b *pgx.Batch, r *eventlog.Record, e employee.Event) {
 	switch e := e.(type) {
 	case employee.Registered:
 		insertEmployee.Queue(b, id, e.Name, e.Email, list(e.Roles), at, at, r.Revision, len(r.Erased) > 0)
-		insertName.Queue(b, id, e.Name)
+		insertName.Queue(b, id, e.Name, textfold.Fold(e.Name))
 	case employee.Edited:
 		editEmployee.Queue(b, id, at, r.Revision, e.To.Name, e.To.Email)
-		rename.Queue(b, id, e.To.Name)
+		rename.Queue(b, id, e.To.Name, textfold.Fold(e.To.Name))
 	case employee.Assigned:
 		touchEmployee.Queue(b, id, at, r.Revision)
 		b.Queue(`delete from employee_projects where employee_id = $1`, id)

@@ -2,6 +2,7 @@
 create table projects (
     id              uuid primary key,
     name            text not null default '',
+    name_key        text collate "C" not null default '', -- folded
     default_desk_id uuid not null,
     created_at      timestamptz not null,
     revision        bigint not null
@@ -11,6 +12,7 @@ create table desks (
     id         uuid primary key,
     project_id uuid not null,
     name       text not null default '',
+    name_key   text collate "C" not null default '', -- folded
     is_default boolean not null default false,
     created_at timestamptz not null,
     revision   bigint not null
@@ -70,8 +72,9 @@ create table api_keys (
 -- What to call employees and API keys: whoever reads what one of them did, or manages, may know by
 -- whom it was, whether they see the employee or not.
 create table names (
-    id   uuid primary key,
-    name text not null default ''
+    id       uuid primary key,
+    name     text not null default '',
+    name_key text collate "C" not null default '' -- folded
 );
 
 -- Row-level security: package access says what the settings are. A setting is read once a query, in a

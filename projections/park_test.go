@@ -37,9 +37,11 @@ var faults = map[string]func(*pgx.Batch){
 	"no such table": func(b *pgx.Batch) {
 		b.Queue(`insert into nowhere values (1)`)
 	},
-	"argument":  func(b *pgx.Batch) { b.Queue(`select $1::int`, "secret of Jürgen") },
-	"data":      func(b *pgx.Batch) { b.Queue(`select $1::text::int`, "secret of Jürgen") },
-	"no row":    func(b *pgx.Batch) { changeClientStatus.Queue(b, orNull(uuid.New()), 1, time.Now(), "") },
+	"argument": func(b *pgx.Batch) { b.Queue(`select $1::int`, "secret of Jürgen") },
+	"data":     func(b *pgx.Batch) { b.Queue(`select $1::text::int`, "secret of Jürgen") },
+	"no row": func(b *pgx.Batch) {
+		changeClientStatus.Queue(b, orNull(uuid.New()), 1, time.Now(), "", "", []byte("{}"))
+	},
 	"deferred":  func(b *pgx.Batch) { b.Queue(`insert into deferred values (1), (1)`) },
 	"too large": func(b *pgx.Batch) { b.Queue(`select pg_catalog.repeat('x', 2000000000)`) },
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -66,10 +67,15 @@ func (e *engine) show(ctx context.Context, tx pgx.Tx, schema string, names []str
 		}
 		if !e.alone {
 			statements = append(statements, "grant select on "+table+", "+view+" to "+postgres.Reader)
+			found, err := e.find(ctx, tx, schema, name)
+			if err != nil {
+				return err
+			}
+			statements = append(statements, found...)
 		}
 	}
 	if !e.alone {
-		statements = append(statements, "grant usage on schema "+pgx.Identifier{schema}.Sanitize()+" to "+postgres.Reader)
+		statements = append(statements, "grant usage on schema "+pgx.Identifier{schema}.Sanitize()+" to "+postgres.Reader+", "+postgres.Finder)
 	}
 	for _, sql := range statements {
 		if _, err := tx.Exec(ctx, sql); err != nil {
@@ -79,11 +85,28 @@ func (e *engine) show(ctx context.Context, tx pgx.Tx, schema string, names []str
 	return nil
 }
 
+// find are the statements that let a table's rows be found.
+func (e *engine) find(ctx context.Context, tx pgx.Tx, schema, name string) ([]string, error) {
+	if !slices.ContainsFunc(e.Projectors, func(p *Projector) bool { return slices.Contains(p.Found, name) }) {
+		return nil, nil
+	}
+	var there bool
+	err := tx.QueryRow(ctx, `select exists (select from pg_policies where schemaname = $1 and tablename = $2 and policyname = 'find')`, schema, name).Scan(&there)
+	if err != nil || there {
+		return nil, err
+	}
+	table := pgx.Identifier{schema, name}.Sanitize()
+	return []string{
+		fmt.Sprintf("grant select on %s, %s to %s", table, pgx.Identifier{"annals_read", name}.Sanitize(), postgres.Finder),
+		fmt.Sprintf("create policy find on %s for select to %s using (true)", table, postgres.Finder),
+	}, nil
+}
+
 // showAll brings what is in use in line with whether there is a role for readers,
 // which may have been made since.
 func (e *engine) showAll(ctx context.Context, tx pgx.Tx) error {
 	if !e.alone {
-		_, err := tx.Exec(ctx, "grant usage on schema annals_read to "+postgres.Reader+"; grant select on annals_read.freshness to "+postgres.Reader)
+		_, err := tx.Exec(ctx, fmt.Sprintf("grant usage on schema annals_read to %s, %s; grant select on annals_read.freshness to %[1]s", postgres.Reader, postgres.Finder))
 		if err != nil {
 			return err
 		}

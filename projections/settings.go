@@ -25,6 +25,7 @@ var (
 // status.
 var settings = &Projector{
 	Name: "settings", Version: 1, Tables: settingsTables, Indexes: settingsIndexes,
+	Found:   []string{"tag_names"},
 	Apply:   applySettings,
 	Inserts: []*Insert{insertCustomField, insertTag},
 	Updates: []*Update{changeCustomField, retireCustomField, changeTag, retireTag, mergeTag},

@@ -31,6 +31,7 @@ var altered = map[string]struct{ value, null string }{
 	"text[]":                   {`%[1]s || array['']`, `'{}'`},
 	"boolean":                  {`not %[1]s`, `false`},
 	"bigint":                   {`%[1]s + 1000000`, `0`},
+	"smallint":                 {`%[1]s + 100`, `0`},
 	"integer":                  {`%[1]s + 1000000`, `0`},
 	"numeric":                  {`%[1]s + 0.0000`, `0`}, // is equal, and told with more decimals
 	"timestamp with time zone": {`case when isfinite(%[1]s) then %[1]s + interval '1 microsecond' else now() end`, `now()`},

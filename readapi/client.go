@@ -151,16 +151,16 @@ type clientRecordRow struct {
 	DisplayName      string
 	Details          map[string]json.RawMessage
 	StatusAt         *time.Time
-	StatusReason     *string
+	StatusReason     string
 	PortalAccess     bool
 	PortalOverride   bool
 	PortalSignedInAt *time.Time
+	Favourite        bool
 }
 
 var wholeSource = func() source {
 	s := clientSource
-	s.columns += `, c.display_name, e.details, e.status_at, e.status_reason, c.portal_access, c.portal_override, c.portal_signed_in_at`
-	s.from += ` left join annals_read.client_details e on e.client_id = c.id`
+	s.columns += `, c.display_name, c.details, c.status_at, c.status_reason, c.portal_access, c.portal_override, c.portal_signed_in_at, false as favourite`
 	return s
 }()
 
@@ -220,9 +220,7 @@ func (r clientRecordRow) record() clientRecord {
 	if r.StatusAt != nil {
 		to.StatusAt = *r.StatusAt
 	}
-	if r.StatusReason != nil {
-		to.StatusReason = *r.StatusReason
-	}
+	to.StatusReason = r.StatusReason
 	if to.Email != "" {
 		to.Emails = append(to.Emails, recordEmail{to.Email, to.EmailKind, true})
 	}

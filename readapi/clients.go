@@ -1,16 +1,24 @@
 package readapi
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/domain/field"
+	"annals/domain/filter"
 	"annals/internal/access"
-	"annals/internal/textfold"
 )
 
 // named is something that is shown by its name.
@@ -125,61 +133,467 @@ var clientSource = source{
 		left join annals_read.projects p on p.id = c.project_id
 		left join annals_read.desks d on d.id = c.desk_id
 		left join annals_read.names m on m.id = c.manager_id`,
-	id:      "c.id",
-	natural: "-created_at",
-	table:   "annals_read.clients c",
-	indexed: map[string]bool{"c.name_key": true, "c.created_at": false},
-	sorts: map[string]column{
-		"name":       {"c.name_key", "text"},
-		"type":       textColumn("c.type"),
-		"first_name": textColumn("c.first_name"), "middle_name": textColumn("c.middle_name"), "last_name": textColumn("c.last_name"),
-		"company": textColumn("c.company"), "email": textColumn("c.email"), "phone": textColumn("c.phone"), "website": textColumn("c.website"),
-		"street": textColumn("c.street"), "city": textColumn("c.city"), "region": textColumn("c.region"),
-		"postal_code": textColumn("c.postal_code"), "country": textColumn("c.country"),
-		"address.street": textColumn("c.street"), "address.city": textColumn("c.city"), "address.region": textColumn("c.region"),
-		"address.postal_code": textColumn("c.postal_code"), "address.country": textColumn("c.country"),
-		"status":  {`case c.status when 'lead' then 1 when 'active' then 2 else 3 end`, "int"},
-		"project": textColumn("p.name"), "desk": textColumn("d.name"), "manager": textColumn("m.name"),
-		"deactivated_at":    {"c.deactivated_at", "timestamptz"},
-		"last_contacted_at": {"c.last_contacted_at", "timestamptz"},
-		"created_at":        {"c.created_at", "timestamptz"},
-		"updated_at":        {"c.updated_at", "timestamptz"},
-		"revision":          {"c.revision", "bigint"},
-	},
+	id: "c.id",
 }
 
-// ClientsRequest asks for a list of clients.
+// ClientsRequest asks for a list of clients in the address.
 type ClientsRequest struct {
-	Page
-	Q           string   `query:"q" doc:"Finds by name, e-mail, company and phone: every word has to be in there, whatever its accents and case" maxLength:"200"`
+	After
+	Sort        string   `query:"sort" doc:"Fields to sort by, separated by commas; a minus before one sorts it downwards. Empty values come last. Without it what is searched for is sorted by how well it is met, and other lists by when clients were created, the last first" maxLength:"1000"`
+	Limit       int      `query:"limit" doc:"How many items at most" default:"50" minimum:"1" maximum:"500"`
+	Cursor      string   `query:"cursor" doc:"next_cursor or prev_cursor of another page" maxLength:"20000"`
+	Fields      []string `query:"fields" doc:"The fields that items have, separated by commas; without it those of a client in lists" maxItems:"100"`
+	AsOf        string   `query:"as_of" doc:"A moment: the clients that you see now, as they were then" maxLength:"40"`
+	Q           string   `query:"q" doc:"Finds by the words of name, e-mail, company and phone, and their beginnings, whatever their accents and case, and for one letter that is mistyped" maxLength:"200"`
 	Project     []string `query:"project,explode" doc:"Ids of projects" maxItems:"100"`
 	Desk        []string `query:"desk,explode" doc:"Ids of desks, or none" maxItems:"100"`
 	Manager     []string `query:"manager,explode" doc:"Ids of employees, or none" maxItems:"100"`
 	Status      []string `query:"status,explode" maxItems:"10"`
 	Tag         []string `query:"tag,explode" doc:"Clients with any of these tags" maxItems:"100"`
 	Active      string   `query:"active" doc:"false: only deactivated clients; true: only the others" enum:"true,false"`
+	Favourite   string   `query:"favourite" doc:"true: only your favourites; false: only the others" enum:"true,false"`
 	CreatedFrom string   `query:"created_from" doc:"A time or a date, included" maxLength:"40"`
 	CreatedTo   string   `query:"created_to" doc:"A time, excluded, or a date, included" maxLength:"40"`
 	UpdatedFrom string   `query:"updated_from" maxLength:"40"`
 	UpdatedTo   string   `query:"updated_to" maxLength:"40"`
 }
 
+// ClientsQuery asks for a list of clients in a body.
+type ClientsQuery struct {
+	After
+	Body struct {
+		Filter rawFilter `json:"filter,omitempty" doc:"Which clients: a condition, or some put together; all without it"`
+		Q      string    `json:"q,omitempty" doc:"Finds by the words of name, e-mail, company and phone, and their beginnings, whatever their accents and case, and for one letter that is mistyped" maxLength:"200"`
+		Sort   []string  `json:"sort,omitempty" doc:"Fields to sort by; a minus before one sorts it downwards. Empty values come last. Without it what is searched for is sorted by how well it is met, and other lists by when clients were created, the last first" maxItems:"8"`
+		Fields []string  `json:"fields,omitempty" doc:"The fields that items have; without it those of a client in lists" maxItems:"100"`
+		Limit  int       `json:"limit,omitempty" doc:"How many items at most" default:"50" minimum:"1" maximum:"500"`
+		Cursor string    `json:"cursor,omitempty" doc:"next_cursor or prev_cursor of another page" maxLength:"20000"`
+		AsOf   string    `json:"as_of,omitempty" doc:"A moment: the clients that you see now, as they were then" maxLength:"40"`
+		Facets []string  `json:"facets,omitempty" doc:"Fields of whose values is told how many clients have them: status, type, active, project, desk, manager, tags" maxItems:"10"`
+	}
+}
+
+// clientList is a list of clients that is asked for.
+type clientList struct {
+	who    domain.Authority
+	now    time.Time
+	filter filter.Node
+	text   text
+	limit  int
+	asOf   *time.Time
+	facets []string
+	fields []listField // nil: those of lists
+	sort   string      // as it was asked for
+	sorts  []string    // fields
+	keys   []key       // of the sort, and the id
+	at     *clientCursor
+	back   bool
+
+	custom  map[string]field.Type // custom fields that are asked for
+	tags    map[string]meaning    // and tags
+	indexed map[string]walk       // fields that have an index
+
+	q       *query
+	past    string   // the parameter of asOf
+	vis     string   // what the caller sees
+	conds   []string // what is asked for
+	levels  []string // how well a search is met
+	implied int      // how many of the first conds the query's arms imply
+}
+
+// clientCursor is where a page ended, or began.
+type clientCursor struct {
+	Sort   string    `json:"s"`
+	Level  int       `json:"l,omitempty"` // of a search
+	Values []*string `json:"v"`
+	Back   bool      `json:"b,omitempty"` // to the page before
+}
+
+func (c clientCursor) String() string {
+	b, _ := json.Marshal(c) // strings always marshal
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// relevance is the sort of what is searched for.
+const relevance = "relevance"
+
 // Clients answers which clients the caller in ctx sees.
-func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*list[clientItem], error) {
-	q := visibleClients(ctx)
+func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*clientPage, error) {
+	l := a.newList(ctx)
 	var f domain.Faults
-	f.Add(filter(q, in))
-	f.Add(span(q, "created", "c.created_at", in.CreatedFrom, in.CreatedTo))
-	f.Add(span(q, "updated", "c.updated_at", in.UpdatedFrom, in.UpdatedTo))
-	f.Add(search(q, in.Q))
+	l.filter = filter.Node{And: in.conditions(&f)}
+	if len(l.filter.And) == 0 {
+		l.filter = filter.Node{}
+	}
 	if err := f.Err(); err != nil {
 		return nil, err
 	}
-	if err := a.tagged(ctx, q, in.Tag, in.After); err != nil {
+	return a.list(ctx, l, listRequest{in.After, nil, in.Q, in.Sort, in.Fields, in.Limit, in.Cursor, in.AsOf, nil})
+}
+
+// queried answers which of the clients that the caller sees meet a filter.
+func (a *API) queried(ctx context.Context, in *ClientsQuery) (*clientPage, error) {
+	b := in.Body
+	return a.list(ctx, a.newList(ctx), listRequest{in.After, json.RawMessage(b.Filter), b.Q, strings.Join(b.Sort, ","), b.Fields, b.Limit, b.Cursor, b.AsOf, b.Facets})
+}
+
+func (a *API) newList(ctx context.Context) *clientList {
+	now := time.Now
+	if a.Now != nil {
+		now = a.Now
+	}
+	return &clientList{who: access.Authority(ctx), now: now().UTC().Truncate(time.Microsecond), custom: map[string]field.Type{}, q: &query{}}
+}
+
+// listRequest is what both ways to ask have in common.
+type listRequest struct {
+	after  After
+	filter json.RawMessage
+	q      string
+	sort   string
+	fields []string
+	limit  int
+	cursor string
+	asOf   string
+	facets []string
+}
+
+// list answers a list.
+func (a *API) list(ctx context.Context, l *clientList, in listRequest) (*clientPage, error) {
+	if err := a.wait(ctx, in.after); err != nil {
 		return nil, err
 	}
-	q.narrow(access.Authority(ctx), in)
-	return fetch(ctx, a, clientSource, q, in.Page, clientRow.item)
+	if err := a.parse(ctx, l, in); err != nil {
+		return nil, err
+	}
+	out := &clientPage{}
+	if err := a.position(ctx, out); err != nil {
+		return nil, err
+	}
+	hits, err := l.find(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if out.Body.Total, err = l.total(ctx, a, hits); err != nil {
+		return nil, err
+	}
+	if out.Body.Facets, err = l.count(ctx, a); err != nil {
+		return nil, err
+	}
+	l.cursors(out, &hits)
+	return out, l.show(ctx, a, hits, out)
+}
+
+// parse reads the request.
+func (a *API) parse(ctx context.Context, l *clientList, in listRequest) error {
+	l.limit = cmp.Or(in.limit, 50)
+	mentioned := slices.Concat(mentioned(in.filter), in.fields, strings.Split(strings.ReplaceAll(in.sort, "-", ""), ","))
+	if err := a.resolveFields(ctx, l, mentioned); err != nil {
+		return err
+	}
+	var f domain.Faults
+	if in.filter != nil {
+		var err error
+		l.filter, err = filter.Parse("filter", in.filter, l.customType)
+		f.Add(err)
+	}
+	f.Add(domain.CheckText("q", in.q, 200))
+	l.text = parseText(in.q)
+	if l.sort = in.sort; l.sort == "" && len(l.text.terms) > 0 {
+		l.sort = relevance
+	}
+	switch in.sort {
+	case "":
+		f.Add(l.parseSort(map[bool]string{true: "name", false: "-created_at"}[l.sort == relevance]))
+	default:
+		f.Add(l.parseSort(in.sort))
+	}
+	f.Add(l.parseFields(in.fields))
+	f.Add(l.parseFacets(in.facets))
+	f.Add(l.parseAsOf(in.asOf))
+	f.Add(l.parseCursor(in.cursor))
+	if err := f.Err(); err != nil {
+		return err
+	}
+	if err := l.text.resolve(ctx, a); err != nil {
+		return err
+	}
+	if err := a.resolveTags(ctx, l); err != nil {
+		return err
+	}
+	l.compile()
+	return nil
+}
+
+func (l *clientList) parseAsOf(s string) error {
+	if s == "" {
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		if t, err = time.Parse(time.DateOnly, s); err == nil {
+			t = t.AddDate(0, 0, 1).Add(-time.Microsecond) // a day is meant with all of it
+		}
+	}
+	if err != nil {
+		return domain.Fault("as_of", "malformed", "%q is neither a time as in 2026-01-31T15:04:05Z nor a date as in 2026-01-31", short(s))
+	}
+	l.asOf = &t
+	return nil
+}
+
+func (l *clientList) parseCursor(s string) error {
+	if s == "" {
+		return nil
+	}
+	var c clientCursor
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || json.Unmarshal(b, &c) != nil || c.Sort != l.sort || len(c.Values) != len(l.keys) || c.Values[len(c.Values)-1] == nil || c.Level < 0 {
+		return errCursor
+	}
+	for i, k := range l.keys {
+		if v := c.Values[i]; v != nil && (strings.ContainsRune(*v, 0) || !fits(*v, k.cast)) {
+			return errCursor
+		}
+	}
+	l.at, l.back = &c, c.Back
+	return nil
+}
+
+// fits says whether a text may be a value of a type.
+func fits(s, cast string) bool {
+	if cast == "uuid" {
+		_, err := uuid.Parse(s)
+		return err == nil
+	}
+	return true
+}
+
+// compile makes conditions of what is asked for.
+func (l *clientList) compile() {
+	at := "c"
+	if l.asOf != nil {
+		l.past, at = l.q.bind(*l.asOf), "v"
+	}
+	l.vis = access.Clients(l.who, domain.ClientsView, at, l.q.bind)
+	parts := []filter.Node{l.filter}
+	if len(l.filter.And) > 0 {
+		parts = l.filter.And
+	}
+	l.narrow(parts)
+	for _, part := range parts {
+		if cond := l.where(part); cond != "true" {
+			l.conds = append(l.conds, cond)
+		}
+	}
+	all := l.text.conditions(l.q.bind)
+	if l.sort == relevance {
+		l.levels = all
+	} else if len(all) > 0 {
+		l.conds = append(l.conds, all[len(all)-1])
+	}
+}
+
+// met are all conditions, a search included.
+func (l *clientList) met() string {
+	conds := append(slices.Clone(l.conds), "true")
+	if n := len(l.levels); n > 0 {
+		conds = append(conds, l.levels[n-1])
+	}
+	return l.vis + " and " + strings.Join(conds, " and ")
+}
+
+// cursors says where the pages before and after begin, and takes the client away that
+// is only there to tell that there are more.
+func (l *clientList) cursors(out *clientPage, hits *[]hit) {
+	all := *hits
+	more := len(all) > l.limit
+	all = all[:min(len(all), l.limit)]
+	if l.back {
+		slices.Reverse(all)
+	}
+	*hits = all
+	if len(all) == 0 {
+		return
+	}
+	end := func(h hit, back bool) string { return clientCursor{l.sort, h.level, h.values, back}.String() }
+	if more && !l.back || l.back {
+		out.Body.NextCursor = end(all[len(all)-1], false)
+	}
+	if more && l.back || !l.back && l.at != nil {
+		out.Body.PrevCursor = end(all[0], true)
+	}
+}
+
+// show reads the rows of what was found, as far as the caller may see them.
+func (l *clientList) show(ctx context.Context, a *API, hits []hit, out *clientPage) error {
+	out.Body.Items = make([]listedClient, 0, len(hits))
+	if len(hits) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(hits))
+	for i, h := range hits {
+		ids[i] = h.id
+	}
+	q := &query{}
+	s := wholeSource
+	at := ""
+	if l.asOf != nil {
+		at = q.bind(*l.asOf)
+		s.from = strings.Replace(s.from, "annals_read.clients c", asTable(at)+" c", 1)
+	}
+	if slices.ContainsFunc(l.fields, func(f listField) bool { return f.Name == "favourite" }) {
+		s.columns = strings.Replace(s.columns, "false as favourite", l.mine(favourite)+" as favourite", 1)
+	}
+	q.and("c.id = any(" + q.bind(ids) + "::uuid[])")
+	if l.asOf == nil {
+		q.and(access.Clients(l.who, domain.ClientsView, "c", q.bind))
+	}
+	rows := make(map[uuid.UUID]*clientRecordRow, len(ids))
+	var b pgx.Batch
+	b.Queue(fmt.Sprintf("select %s, null::text[] as cursor from %s where %s", s.columns, s.from, q.all()), q.args...).Query(func(r pgx.Rows) error {
+		all, err := collect[clientRecordRow](r, len(ids))
+		for i := range all {
+			rows[all[i].ID] = &all[i]
+		}
+		return err
+	})
+	if err := a.DB.Ask(ctx, &b); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	for _, id := range ids {
+		row, ok := rows[id]
+		if !ok {
+			continue // it has gone since it was found
+		}
+		item := listedClient{clientItem: row.item()}
+		if l.fields != nil {
+			item.chosen = chosen(row, l.fields)
+		}
+		if len(l.text.terms) > 0 {
+			item.Matches = l.matches(row)
+		}
+		out.Body.Items = append(out.Body.Items, item)
+	}
+	return nil
+}
+
+// matches are where what is searched for is in what is shown.
+func (l *clientList) matches(r *clientRecordRow) map[string][]spanned {
+	out := map[string][]spanned{}
+	for name, shown := range map[string]string{"name": r.Name, "company": r.Company, "email": r.Email, "phone": r.Phone} {
+		if marks := l.text.marks(shown); len(marks) > 0 {
+			out[name] = marks
+		}
+	}
+	return out
+}
+
+// asTable is clients as they were at the time that a parameter has.
+func asTable(at string) string {
+	return fmt.Sprintf(`(select %s from annals_read.clients where since <= %s::timestamptz
+		union all select %[1]s from annals_read.client_past where since <= %[2]s::timestamptz and until > %[2]s::timestamptz)`, pastColumns, at)
+}
+
+// pastColumns are the columns of clients, which client_past has as well.
+const pastColumns = `id, type, first_name, middle_name, last_name, display_name, company, email, phone, website, street, city, region, postal_code, country,
+	status, status_at, status_reason, project_id, desk_id, manager_id, tags, deactivated_at, deactivation_reason, portal_access, portal_override,
+	portal_signed_in_at, last_contacted_at, created_at, updated_at, revision, erased, since, details, keys, words, name, name_key,
+	first_name_key, last_name_key, company_key, email_key, phone_key, city_key, country_key, status_rank, search`
+
+// position says how fresh the answer is.
+func (a *API) position(ctx context.Context, out *clientPage) error {
+	var b pgx.Batch
+	b.Queue(freshness).QueryRow(func(r pgx.Row) error {
+		var at position
+		err := at.scan(r)
+		out.Position, out.Body.Position = at.String(), at.String()
+		return err
+	})
+	return a.DB.Ask(ctx, &b)
+}
+
+// clientPage is a page of a list of clients.
+type clientPage struct {
+	Fresh
+	Body struct {
+		Items      []listedClient   `json:"items"`
+		NextCursor string           `json:"next_cursor,omitempty" doc:"Of the next page; missing on the last"`
+		PrevCursor string           `json:"prev_cursor,omitempty" doc:"Of the page before; missing on the first"`
+		Total      total            `json:"total"`
+		Facets     map[string]facet `json:"facets,omitempty" doc:"How many of the clients have which value, by field"`
+		Position   string           `json:"position" doc:"The answer shows everything up to this position of the log"`
+	}
+}
+
+// listedClient is a client in a list, or the fields of one that were asked for.
+type listedClient struct {
+	clientItem
+	Matches map[string][]spanned `json:"matches,omitempty" doc:"Where what was searched for is, by field"`
+	chosen  map[string]any
+}
+
+// MarshalJSON writes the fields that were asked for.
+func (c listedClient) MarshalJSON() ([]byte, error) {
+	if c.chosen != nil {
+		if len(c.Matches) > 0 {
+			c.chosen["matches"] = c.Matches
+		}
+		return json.Marshal(c.chosen)
+	}
+	type plain struct {
+		clientItem
+		Matches map[string][]spanned `json:"matches,omitempty"`
+	}
+	return json.Marshal(plain{c.clientItem, c.Matches})
+}
+
+// TransformSchema says what huma cannot: these may be null.
+func (listedClient) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Required = []string{"id"} // with fields, the others are there only if they are among them
+	s.AdditionalProperties = true
+	return orNull(s)
+}
+
+// rawFilter is a filter before it is read.
+type rawFilter json.RawMessage
+
+// UnmarshalJSON keeps it.
+func (f *rawFilter) UnmarshalJSON(b []byte) error {
+	*f = rawFilter(bytes.Clone(b))
+	return nil
+}
+
+// Schema is that of a filter, which has others in it.
+func (rawFilter) Schema(r huma.Registry) *huma.Schema {
+	const name = "ClientFilter"
+	ref := &huma.Schema{Ref: "#/components/schemas/" + name}
+	if _, there := r.Map()[name]; !there {
+		var lines, ops []string
+		for _, t := range []filter.Type{filter.Text, filter.Number, filter.Date, filter.Time, filter.Boolean, filter.Choice, filter.Reference, filter.Several} {
+			lines = append(lines, fmt.Sprintf("%s: %s", t, strings.Join(filter.Operators[t], ", ")))
+			for _, op := range filter.Operators[t] {
+				if !slices.Contains(ops, op) {
+					ops = append(ops, op)
+				}
+			}
+		}
+		s := &huma.Schema{
+			Type: huma.TypeObject, AdditionalProperties: true, Description: "Which clients: one of and, or, not, and a condition with field, op and value",
+			Properties: map[string]*huma.Schema{
+				"and":   {Type: huma.TypeArray, Items: ref, Description: "All of these are met"},
+				"or":    {Type: huma.TypeArray, Items: ref, Description: "One of these is met"},
+				"not":   ref,
+				"field": {Type: huma.TypeString, Description: "One of " + strings.Join(filter.Names(), ", ") + "; or consents.CHANNEL, external_ids.SYSTEM, meta.KEY, custom.KEY"},
+				"op":    {Type: huma.TypeString, Description: "By the type of the field. " + strings.Join(lines, ". "), Extensions: map[string]any{"x-operators": ops}},
+				"value": {Description: "What the operator compares with: a list for one_of, none_of, has_any, has_all, has_none and, of two, between; a number of days for in_last and in_next; " +
+					"none for empty and not_empty. Times are as in 2026-01-31 or 2026-01-31T15:04:05Z, or relative: now, today, yesterday, tomorrow, week, month, year, with an offset as in today-7d or month-1m. " +
+					"Of managers @me is oneself, of desks and projects @my_desks and @my_projects one's own"},
+			},
+		}
+		r.Map()[name] = s
+	}
+	return ref
 }
 
 // visibleClients begins every query of clients.
@@ -189,47 +603,72 @@ func visibleClients(ctx context.Context) *query {
 	return q
 }
 
-func filter(q *query, r *ClientsRequest) error {
-	var f domain.Faults
-	f.Add(in(q, "project", "c.project_id", r.Project))
-	f.Add(in(q, "desk", "c.desk_id", r.Desk))
-	f.Add(in(q, "manager", "c.manager_id", r.Manager))
+// conditions are those that are asked for in the address.
+func (r *ClientsRequest) conditions(f *domain.Faults) []filter.Node {
+	var all []filter.Node
+	condition := func(name, op string, values ...filter.Value) filter.Node {
+		field, _ := filter.Lookup(name, nil)
+		return filter.Node{Field: field, Op: op, Values: values}
+	}
+	for _, in := range []struct {
+		name   string
+		values []string
+	}{{"project", r.Project}, {"desk", r.Desk}, {"manager", r.Manager}} {
+		if len(in.values) == 0 {
+			continue
+		}
+		ids, none, err := parseIDs(in.name, in.values)
+		f.Add(err)
+		values := make([]filter.Value, len(ids))
+		for i, id := range ids {
+			values[i].ID = id
+		}
+		is := condition(in.name, filter.OneOf, values...)
+		if none {
+			is = filter.Node{Or: []filter.Node{is, condition(in.name, filter.Empty)}}
+		}
+		all = append(all, is)
+	}
+	var statuses []filter.Value
 	for _, s := range r.Status {
 		if s != "lead" && s != "active" && s != "inactive" {
 			f.Add(domain.Fault("status", "unknown", "%q is none of lead, active, inactive", s))
 		}
+		statuses = append(statuses, filter.Value{Text: s})
 	}
-	if len(r.Status) > 0 {
-		q.and("c.status = any(" + q.bind(r.Status) + ")")
+	if len(statuses) > 0 {
+		all = append(all, condition("status", filter.OneOf, statuses...))
 	}
-	switch r.Active {
-	case "true":
-		q.and("c.deactivated_at is null")
-	case "false":
-		q.and("c.deactivated_at is not null")
+	if len(r.Tag) > 0 {
+		tags := make([]filter.Value, len(r.Tag))
+		for i, name := range r.Tag {
+			tags[i].Text = domain.Text(name)
+			f.Add(domain.CheckText("tag", tags[i].Text, 50))
+		}
+		all = append(all, condition("tags", filter.HasAny, tags...))
 	}
-	return f.Err()
+	for name, is := range map[string]string{"active": r.Active, "favourite": r.Favourite} {
+		if is != "" {
+			all = append(all, condition(name, filter.Is, filter.Value{Bool: is == "true"}))
+		}
+	}
+	for _, in := range []struct{ name, field, op, text string }{
+		{"created_from", "created_at", filter.OnOrAfter, r.CreatedFrom}, {"created_to", "created_at", filter.Before, r.CreatedTo},
+		{"updated_from", "updated_at", filter.OnOrAfter, r.UpdatedFrom}, {"updated_to", "updated_at", filter.Before, r.UpdatedTo},
+	} {
+		if in.text == "" {
+			continue
+		}
+		m, err := filter.ParseMoment(in.text)
+		if err != nil {
+			f.Add(domain.Fault(in.name, "malformed", "%q is neither a time as in 2026-01-31T15:04:05Z nor a date as in 2026-01-31", short(in.text)))
+		}
+		if from, to := m.Range(time.Time{}); in.op == filter.Before && from.Before(to) {
+			in.op = filter.OnOrBefore // a day is meant with all of it
+		}
+		all = append(all, condition(in.field, in.op, filter.Value{Moment: m}))
+	}
+	return all
 }
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
-// search adds that every word is in the client's searchable text. A word of digits
-// and what stands between digits in phone numbers also finds those digits, however
-// the number was punctuated when it was stored.
-func search(q *query, text string) error {
-	if err := domain.CheckText("q", text, 200); err != nil {
-		return err
-	}
-	for word := range strings.FieldsSeq(textfold.Fold(text)) {
-		cond := contains(q, word)
-		if digits := textfold.Digits(word); digits != "" && digits != word && strings.Trim(word, "0123456789+-()./") == "" {
-			cond = "(" + cond + " or " + contains(q, digits) + ")"
-		}
-		q.and(cond)
-	}
-	return nil
-}
-
-func contains(q *query, word string) string {
-	return "c.search like '%' || " + q.bind(likeEscape.Replace(word)) + "::text || '%'"
-}

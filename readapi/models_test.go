@@ -144,8 +144,8 @@ func (m *models) placed(t *testing.T, n int) map[domain.Place][]string {
 		})
 	}
 	for _, r := range rows {
-		m.exec(t, `insert into clients (id, type, last_name, last_key, status, project_id, desk_id, manager_id, created_at, updated_at, revision)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::timestamptz, $10::text::timestamptz, $11)`, r...)
+		m.exec(t, `insert into clients (id, type, last_name, keys, status, project_id, desk_id, manager_id, created_at, updated_at, revision, since)
+			values ($1, $2, $3, case when $4::text <> '' then jsonb_build_object('last_name', $4::text) else '{}' end, $5, $6, $7, $8, $9::text::timestamptz, $10::text::timestamptz, $11, $9::text::timestamptz)`, r...)
 	}
 	return out
 }

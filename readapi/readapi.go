@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +36,7 @@ type API struct {
 func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
+	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.queried)
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
 	get(api, "/api/v1/clients/{id}/activity/{item}", "One thing that happened with a client", a.oneActivity)

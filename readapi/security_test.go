@@ -97,7 +97,7 @@ func TestForgottenPredicate(t *testing.T) {
 		for _, id := range ids {
 			m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
 				values ('client', $1, $1, 0, 0, gen_random_uuid(), 'client.registered', now(), $1, $1, $1, 1, '[]')`, id)
-			m.exec(t, `insert into client_details (client_id, details, status_at) values ($1, '{"title": "Dr."}', now())`, id)
+			m.exec(t, `update clients set status = 'active', since = since + interval '1 second' where id = $1`, id)
 			m.exec(t, `insert into client_contacts (id, client_id, at) values (gen_random_uuid(), $1, now())`, id)
 			m.exec(t, `insert into client_values (client_id, key, value) values ($1, 'k', '"v"')`, id)
 		}
@@ -110,7 +110,7 @@ func TestForgottenPredicate(t *testing.T) {
 	if err := m.owner.QueryRow(t.Context(), sql, args...).Scan(&seen); err != nil || seen != 250 {
 		t.Fatalf("the owner counts %d clients, %v", seen, err)
 	}
-	list, err := fetch(ctx, m.API, clientSource, unguarded(), Page{Limit: 500}, clientRow.item)
+	list, err := fetch(ctx, m.API, sortedByID(clientSource), unguarded(), Page{Limit: 500}, clientRow.item)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestForgottenPredicate(t *testing.T) {
 		if out := m.ids(ctx, t, visible(ctx, id), `select event_id::text from annals_read.history`); len(out) != events {
 			t.Errorf("%d events with a client at %v", len(out), place)
 		}
-		for _, table := range []string{"client_details", "client_contacts"} {
+		for _, table := range []string{"client_contacts"} {
 			if out := m.ids(ctx, t, visible(ctx, id), `select client_id::text from annals_read.`+table); len(out) != events {
 				t.Errorf("%d of %s with a client at %v", len(out), table, place)
 			}
@@ -153,8 +153,18 @@ func TestForgottenPredicate(t *testing.T) {
 	if out := m.ids(ctx, t, nil, `select client_id::text from annals_read.client_values`); len(out) != want {
 		t.Errorf("%d clients' values, and %d clients may be seen", len(out), want)
 	}
+	// What clients were is seen with what they are.
+	if out := m.ids(ctx, t, nil, `select id::text from annals_read.client_past`); len(out) != want {
+		t.Errorf("what %d clients were, and %d clients may be seen", len(out), want)
+	}
+	// What clients are found by is shown to nobody.
+	for _, table := range []string{"client_times", "client_counts", "client_words"} {
+		if out := m.ids(ctx, t, nil, `select 'a row' from annals_read.`+table); len(out) > 0 {
+			t.Errorf("%d rows of %s", len(out), table)
+		}
+	}
 	// Nobody has signed in.
-	list, err = fetch(t.Context(), m.API, clientSource, unguarded(), Page{Limit: 500}, clientRow.item)
+	list, err = fetch(t.Context(), m.API, sortedByID(clientSource), unguarded(), Page{Limit: 500}, clientRow.item)
 	if err != nil || len(list.Body.Items) != 0 || list.Body.Total.Count != 0 {
 		t.Errorf("nobody sees %d clients, %v", len(list.Body.Items), err)
 	}

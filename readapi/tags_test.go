@@ -45,7 +45,7 @@ func TestTagsAsInTheDomain(t *testing.T) {
 		for _, key := range names {
 			id := uuid.New()
 			clients[id] = of{p, key}
-			m.exec(t, `insert into clients (id, project_id, tags, created_at, updated_at, revision) values ($1, $2, $3, now(), '2026-01-01', 0)`, id, p, []string{key})
+			m.exec(t, `insert into clients (id, project_id, tags, created_at, since, updated_at, revision) values ($1, $2, $3, now(), now(), '2026-01-01', 0)`, id, p, []string{key})
 		}
 	}
 	root := access.With(t.Context(), access.Caller{Actor: &access.Actor{Authority: domain.Root, Who: domain.System}})
@@ -113,7 +113,7 @@ func TestTagsAsInTheDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, asked := range [][]string{{"a"}, {"A"}, {"b"}, {"c"}, {"ss"}, {"ß"}, {"d"}, {"b", "c"}, {"zz"}} {
-			out, err := m.Clients(root, &ClientsRequest{Page: Page{Limit: 100}, Tag: asked})
+			out, err := m.Clients(root, &ClientsRequest{Limit: 100, Tag: asked})
 			if err != nil {
 				t.Fatal(err)
 			}

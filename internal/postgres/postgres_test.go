@@ -79,12 +79,12 @@ func TestStartsKeepsDataAndStops(t *testing.T) {
 		t.Error(got)
 	}
 	// A cluster of an earlier version has no role for readers.
-	run(t, s.endpoint.url("postgres", superuserSecret(s.secret), "annals"), "DROP ROLE "+Reader)
+	run(t, s.endpoint.url("postgres", superuserSecret(s.secret), "annals"), "DROP ROLE "+Reader+", "+Finder)
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = start(t, Config{Dir: dir})
-	if got := query[string](t, s.URL(), "SELECT pg_has_role('annals', 'annals_reader', 'member')::text"); got != "true" {
+	if got := query[string](t, s.URL(), "SELECT pg_has_role('annals', 'annals_finder', 'member')::text"); got != "true" {
 		t.Error(got)
 	}
 }

@@ -196,11 +196,11 @@ func (s *Server) provision(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx) //nolint:errcheck // nothing is lost
-	var trigrams, role, reader, database bool
+	var trigrams, role, reader, finder, database bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'),
-		EXISTS (SELECT FROM pg_roles WHERE rolname = 'annals'), EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
-		EXISTS (SELECT FROM pg_database WHERE datname = 'annals')`, Reader,
-	).Scan(&trigrams, &role, &reader, &database); err != nil {
+		EXISTS (SELECT FROM pg_roles WHERE rolname = 'annals'), EXISTS (SELECT FROM pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_roles WHERE rolname = $2),
+		EXISTS (SELECT FROM pg_database WHERE datname = 'annals')`, Reader, Finder,
+	).Scan(&trigrams, &role, &reader, &finder, &database); err != nil {
 		return fmt.Errorf("look for the roles and database: %w", err)
 	}
 	if !trigrams {
@@ -213,8 +213,11 @@ func (s *Server) provision(ctx context.Context) error {
 	if !reader {
 		statements = append(statements, "CREATE ROLE "+Reader+" NOLOGIN")
 	}
+	if !finder {
+		statements = append(statements, "CREATE ROLE "+Finder+" NOLOGIN")
+	}
 	// The secret is letters and digits.
-	statements = append(statements, "GRANT "+Reader+" TO annals", "ALTER ROLE annals PASSWORD '"+s.secret+"'")
+	statements = append(statements, "GRANT "+Reader+", "+Finder+" TO annals", "ALTER ROLE annals PASSWORD '"+s.secret+"'")
 	if !database {
 		statements = append(statements, "CREATE DATABASE annals OWNER annals")
 	}
@@ -226,7 +229,7 @@ func (s *Server) provision(ctx context.Context) error {
 	return s.complete(ctx)
 }
 
-// complete is nil when our role can use our database and take the reader's on.
+// complete is nil when our role can use our database and take those of readers on.
 func (s *Server) complete(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, s.URL())
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,10 @@ import (
 )
 
 // DB answers questions. It is safe for concurrent use.
-type DB struct{ pool *pgxpool.Pool }
+type DB struct {
+	pool  *pgxpool.Pool
+	alone bool // there are no roles of readers
+}
 
 // params are those of every connection. A read that takes longer than 25 s has lost
 // its caller. To plan takes longer than to read a page, so that a plan is made once
@@ -44,11 +48,13 @@ func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 	}
 	conf.MaxConns = connections
 	maps.Copy(conf.ConnConfig.RuntimeParams, params)
+	alone := false
 	if err := ensure(ctx, conf.ConnConfig); err != nil {
 		if _, alone := errors.AsType[*postgres.NoReaderError](err); !alone {
 			return nil, err
 		}
 		delete(conf.ConnConfig.RuntimeParams, "role")
+		alone = true
 	}
 	// A database that was away has taken its connections along, and is back sooner than
 	// the second after which the pool would look.
@@ -65,7 +71,7 @@ func Open(ctx context.Context, url string, connections int32) (*DB, error) {
 		pool.Close()
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	return &DB{pool}, nil
+	return &DB{pool, alone}, nil
 }
 
 func ensure(ctx context.Context, conf *pgx.ConnConfig) error {
@@ -93,6 +99,25 @@ var set = func() string {
 	}
 	return "select " + strings.Join(calls, ", ")
 }()
+
+// Find runs what is queued in one round trip and one transaction, over all that clients
+// are found by, whoever may see it: the statements have to say what their caller may, and
+// to ask for nothing but ids and numbers. Ids are then shown by [DB.Ask]. A statement that
+// takes longer than that is ended, unless it is zero. Plans are made for the values.
+func (d *DB) Find(ctx context.Context, b *pgx.Batch, most time.Duration) error {
+	var all pgx.Batch
+	role, name := "role", postgres.Finder
+	if d.alone {
+		role, name = "annals.writer", d.pool.Config().ConnConfig.User // by which policies let the owner read
+	}
+	timeout := params["statement_timeout"]
+	if most > 0 {
+		timeout = strconv.FormatInt(most.Milliseconds(), 10)
+	}
+	all.Queue(`select set_config($1, $2, true), set_config('plan_cache_mode', 'force_custom_plan', true), set_config('statement_timeout', $3, true)`, role, name, timeout)
+	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	return d.pool.SendBatch(ctx, &all).Close()
+}
 
 // Ask runs what is queued in one round trip and one transaction, on behalf of the
 // caller in ctx: of nobody, who sees nothing, where there is none.

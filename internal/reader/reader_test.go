@@ -169,12 +169,12 @@ func TestRoleIsMade(t *testing.T) {
 		u.User, u.RawQuery = nil, q.Encode()
 		return u.String()
 	}
-	if _, err := admin.Exec(t.Context(), `drop role if exists annals_reader`); err != nil {
+	if _, err := admin.Exec(t.Context(), `drop role if exists annals_reader, annals_finder`); err != nil {
 		t.Fatalf("somebody else uses the role on this server: %v", err)
 	}
 	err := postgres.EnsureReader(t.Context(), connect(t, user("test_poor")))
 	none, ok := errors.AsType[*postgres.NoReaderError](err)
-	if !ok || none.Statements != "create role annals_reader nologin; grant annals_reader to test_poor;" {
+	if !ok || none.Statements != "create role annals_reader nologin; create role annals_finder nologin; grant annals_reader, annals_finder to test_poor;" {
 		t.Errorf("who may not: %v", err)
 	}
 	var wg sync.WaitGroup

@@ -1,0 +1,240 @@
+package readapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"annals/domain"
+)
+
+// facet is how many clients have which value of a field.
+type facet struct {
+	Values []facetValue `json:"values" doc:"The most frequent ones, 200 at most"`
+	Exact  bool         `json:"exact" doc:"false: the numbers are estimated"`
+}
+
+type facetValue struct {
+	Value any    `json:"value" doc:"null: clients that have none"`
+	Name  string `json:"name,omitempty" doc:"What the value is called, of ids"`
+	Count int64  `json:"count"`
+}
+
+const mostValues = 200
+
+// facets are the fields that clients are counted by, as SQL.
+var facets = map[string]string{
+	"status": "c.status", "type": "c.type", "active": "c.deactivated_at is null", "project": "c.project_id", "desk": "c.desk_id", "manager": "c.manager_id",
+	"tags": "", // each of them
+}
+
+func (l *clientList) parseFacets(names []string) error {
+	var f domain.Faults
+	for i, name := range names {
+		if _, ok := facets[name]; !ok {
+			f.Add(domain.Fault(domain.At("facets", i), "unknown", "%q is none of %s", short(name), strings.Join(sortedKeys(facets), ", ")))
+		} else if !slices.Contains(l.facets, name) {
+			l.facets = append(l.facets, name)
+		}
+	}
+	return f.Err()
+}
+
+// dimensions are the fields by which clients are counted as they change.
+var dimensions = []string{"project", "desk", "manager", "status", "active"}
+
+// numbers are the rows of client_counts as if each were a client.
+const numbers = `(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
+	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, status, case when not active then now() end as deactivated_at, n from annals_read.client_counts) c`
+
+// counted says whether the numbers are kept of what is asked for.
+func (l *clientList) counted() bool {
+	return l.asOf == nil && len(l.text.terms) == 0 && !slices.ContainsFunc(l.filter.Fields(), func(name string) bool { return !slices.Contains(dimensions, name) })
+}
+
+// countTime is how long a list may wait for its number.
+const countTime = 60 * time.Millisecond
+
+// total is how many clients there are. What is found says so itself if it is all of it.
+func (l *clientList) total(ctx context.Context, a *API, hits []hit) (total, error) {
+	if l.at == nil && len(hits) <= l.limit {
+		return total{Count: len(hits), Exact: true}, nil
+	}
+	var t total
+	var b pgx.Batch
+	if l.counted() {
+		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", numbers, l.met()))
+		b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
+		t.Exact = true
+		return t, a.DB.Find(ctx, &b, 0)
+	}
+	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.met(), countMost+1))
+	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
+	err := a.DB.Find(ctx, &b, countTime)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
+		t.Count, err = l.estimate(ctx, a)
+		return t, err
+	}
+	if err != nil {
+		return t, fmt.Errorf("count: %w", err)
+	}
+	if t.Exact = t.Count <= countMost; !t.Exact {
+		t.Count = countMost
+	}
+	return t, nil
+}
+
+// estimate is how many there are as PostgreSQL plans for.
+func (l *clientList) estimate(ctx context.Context, a *API) (int, error) {
+	var plan []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	var b pgx.Batch
+	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), l.met()))
+	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
+	if err := a.DB.Find(ctx, &b, 0); err != nil || len(plan) == 0 {
+		return 0, fmt.Errorf("estimate: %w", err)
+	}
+	return int(plan[0].Plan.Rows), nil
+}
+
+// Limits of counting by values: of how many clients each is looked at, and otherwise
+// which part of all clients.
+const (
+	mostCounted = 20_000
+	oneIn       = 50
+)
+
+// count counts by the facets that are asked for.
+func (l *clientList) count(ctx context.Context, a *API) (map[string]facet, error) {
+	if len(l.facets) == 0 {
+		return nil, nil
+	}
+	out := map[string]*facet{}
+	var kept, rest []string
+	for _, name := range l.facets {
+		out[name] = &facet{Values: []facetValue{}, Exact: true}
+		if l.counted() && slices.Contains(dimensions, name) {
+			kept = append(kept, fmt.Sprintf("(select %s, to_jsonb(%s), sum(n)::bigint from counted c group by 2 having sum(n) > 0 order by 3 desc, 2 limit %d)", literal(name), facets[name], mostValues))
+		} else {
+			rest = append(rest, name)
+		}
+	}
+	if len(kept) > 0 {
+		if err := l.ask(ctx, a, fmt.Sprintf("with counted as materialized (select * from %s where %s) %s", numbers, l.met(), strings.Join(kept, " union all ")), out, 1); err != nil {
+			return nil, err
+		}
+	}
+	if len(rest) > 0 {
+		if err := l.countEach(ctx, a, rest, out); err != nil {
+			return nil, err
+		}
+	}
+	return a.nameFacets(ctx, out)
+}
+
+// countEach looks at the clients, or at a part of them if they are many: which one is
+// told by their ids, that are spread evenly.
+func (l *clientList) countEach(ctx context.Context, a *API, names []string, out map[string]*facet) error {
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, "("+byValue(name)+")")
+	}
+	found := func(cond string) string {
+		return fmt.Sprintf(`with counted as materialized (select c.id, c.project_id, c.desk_id, c.manager_id, c.status, c.type, c.deactivated_at, c.tags from %s where %s%s)
+			%s union all select '', null, count(*) from counted`, l.from(), l.met(), cond, strings.Join(parts, " union all "))
+	}
+	all := &facet{}
+	out[""] = all
+	defer delete(out, "")
+	if l.asOf != nil {
+		return l.ask(ctx, a, found(""), out, 1)
+	}
+	if err := l.ask(ctx, a, found(fmt.Sprintf(" limit %d", mostCounted+1)), out, 1); err != nil || all.Values[0].Count <= mostCounted {
+		return err
+	}
+	for _, name := range names {
+		*out[name] = facet{Values: []facetValue{}}
+	}
+	return l.ask(ctx, a, found(fmt.Sprintf(" and c.id < '%02x000000-0000-0000-0000-000000000000'::uuid", 256/oneIn)), out, 256/float64(256/oneIn))
+}
+
+// byValue counts those that were found by the values of a field.
+func byValue(name string) string {
+	if name != "tags" {
+		return fmt.Sprintf("select %s, to_jsonb(%s), count(*) from counted c group by 2 order by 3 desc, 2 limit %d", literal(name), facets[name], mostValues)
+	}
+	// Many have the same tags, and what these are called has to be looked up.
+	return fmt.Sprintf(`select 'tags', to_jsonb(label), sum(n)::bigint from (
+			select %s as labels, n from (select project_id, tags, count(*) as n from counted group by 1, 2) x) y, unnest(labels) label
+		group by 2 order by 3 desc, 2 limit %d`, tagLabels("x"), mostValues)
+}
+
+// ask runs a statement that counts by values of facets, of which each stands for so many.
+func (l *clientList) ask(ctx context.Context, a *API, sql string, out map[string]*facet, each float64) error {
+	var b pgx.Batch
+	sql, args := l.q.only(sql)
+	b.Queue(sql, args...).Query(func(r pgx.Rows) error {
+		var name string
+		var v facetValue
+		_, err := pgx.ForEachRow(r, []any{&name, &v.Value, &v.Count}, func() error {
+			v.Count = int64(math.Round(float64(v.Count) * each))
+			out[name].Values = append(out[name].Values, v)
+			v.Value = nil
+			return nil
+		})
+		return err
+	})
+	if err := a.DB.Find(ctx, &b, 0); err != nil {
+		return fmt.Errorf("facets: %w", err)
+	}
+	return nil
+}
+
+// nameFacets says what projects, desks and managers are called.
+func (a *API) nameFacets(ctx context.Context, all map[string]*facet) (map[string]facet, error) {
+	var b pgx.Batch
+	out := map[string]facet{}
+	for field, f := range all {
+		table, named := map[string]string{"project": "projects", "desk": "desks", "manager": "names"}[field]
+		if !named {
+			continue
+		}
+		var ids []string
+		for _, v := range f.Values {
+			if id, ok := v.Value.(string); ok {
+				ids = append(ids, id)
+			}
+		}
+		b.Queue("select id::text, name from annals_read."+table+" where id = any($1::text[]::uuid[])", ids).Query(func(r pgx.Rows) error {
+			var id, name string
+			_, err := pgx.ForEachRow(r, []any{&id, &name}, func() error {
+				for i := range f.Values {
+					if f.Values[i].Value == id {
+						f.Values[i].Name = name
+					}
+				}
+				return nil
+			})
+			return err
+		})
+	}
+	if len(b.QueuedQueries) > 0 {
+		if err := a.DB.Ask(ctx, &b); err != nil {
+			return nil, fmt.Errorf("facets: %w", err)
+		}
+	}
+	for field, f := range all {
+		out[field] = *f
+	}
+	return out, nil
+}

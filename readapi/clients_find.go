@@ -1,0 +1,347 @@
+package readapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Clients are found in one step and shown in another. To find them, statements say what
+// the caller may see, and ask for ids only, over tables without row-level security, where
+// every index is of use; to show them, their rows are read by their ids under it.
+//
+// A page in the order of an index is found by walking along that, as long as enough of
+// what is passed is on the page. Where what is asked for is rare among it, all that meets
+// the conditions is gathered by other indexes, and sorted.
+
+// hit is a client that has been found.
+type hit struct {
+	id     uuid.UUID
+	level  int
+	values []*string // of the sort, for the cursor; the last is the id
+}
+
+// walked is how many rows are looked at along an index before the rest is gathered.
+const walked = 10_000
+
+// walk is a table that has an index in the order of a sort.
+type walk struct {
+	from     string // the table and its alias
+	alias    string
+	id, key  string
+	nullable bool
+	armed    bool // the index is there for each project, desk and manager as well
+}
+
+// walks are the sorts for which an index is always there.
+var walks = map[string]walk{
+	"name":       {"annals_read.clients c", "c", "c.id", "c.name_key", true, true},
+	"created_at": {"annals_read.clients c", "c", "c.id", "c.created_at", false, true},
+	"updated_at": {"annals_read.client_times t", "t", "t.client_id", "t.updated_at", false, false},
+}
+
+// find returns the clients on the page, and one more if there are more.
+func (l *clientList) find(ctx context.Context, a *API) ([]hit, error) {
+	n := l.limit + 1
+	first, step, end := 0, 1, max(len(l.levels), 1)
+	if l.back {
+		first, step, end = end-1, -1, -1
+	}
+	at := l.at
+	if at != nil {
+		first = at.Level
+		if first >= max(len(l.levels), 1) {
+			return nil, errCursor
+		}
+	}
+	var out []hit
+	for level := first; level != end && len(out) < n; level += step {
+		found, err := l.level(ctx, a, level, at, n-len(out))
+		if err != nil {
+			return nil, badCursor(err)
+		}
+		out, at = append(out, found...), nil
+	}
+	return out, nil
+}
+
+// level finds those of one level of a search, or all if nothing is searched for.
+func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCursor, n int) ([]hit, error) {
+	conds := slices.Clone(l.conds)
+	if len(l.levels) > 0 {
+		conds = append(conds, l.levels[level])
+		if level > 0 {
+			conds = append(conds, "not "+l.levels[level-1])
+		}
+	}
+	f := &finding{clientList: l, api: a, conds: conds, level: level}
+	var values []*string
+	if at != nil {
+		values = at.Values
+	}
+	if w, ok := l.walk(); ok {
+		return f.walk(ctx, w, values, n)
+	}
+	return f.sorted(ctx, values, n, false)
+}
+
+// walk is the index that has the list's order, if there is one.
+func (l *clientList) walk() (walk, bool) {
+	if l.asOf != nil || len(l.keys) != 2 {
+		return walk{}, false
+	}
+	w, ok := walks[l.sorts[0]]
+	if !ok {
+		w, ok = l.indexed[l.sorts[0]]
+	}
+	return w, ok
+}
+
+// finding is the search for the clients of one level.
+type finding struct {
+	*clientList
+	api   *API
+	conds []string
+	level int
+}
+
+func (f *finding) all() string { return strings.Join(append(slices.Clip(f.conds), "true"), " and ") }
+
+// ask runs a statement that finds ids and their values.
+func (f *finding) ask(ctx context.Context, q *query, sql string) ([]hit, error) {
+	var out []hit
+	var b pgx.Batch
+	sql, args := q.only(sql)
+	b.Queue(sql, args...).Query(func(r pgx.Rows) error {
+		h := hit{level: f.level}
+		_, err := pgx.ForEachRow(r, []any{&h.id, &h.values}, func() error {
+			out = append(out, h)
+			h.values = nil
+			return nil
+		})
+		return err
+	})
+	if err := f.api.DB.Find(ctx, &b, 0); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// order is the order of the keys.
+func (f *finding) order(keys []key) string {
+	parts := make([]string, len(keys))
+	for i, k := range keys {
+		nulls := " nulls last"
+		if f.back {
+			nulls = " nulls first"
+		}
+		if i == len(keys)-1 {
+			nulls = ""
+		}
+		parts[i] = k.sql + k.direction() + nulls
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sorted gathers what meets the conditions and sorts it; with a fence it does so also
+// where PostgreSQL would rather walk along an index.
+func (f *finding) sorted(ctx context.Context, at []*string, n int, fence bool) ([]hit, error) {
+	q := f.q.clone()
+	keys := f.turned()
+	where := f.vis + " and " + f.all()
+	if at != nil {
+		where += " and " + past(q, keys, at, f.back)
+	}
+	var names, values, outer []string
+	for i, k := range keys {
+		name := fmt.Sprintf("k%d", i)
+		names = append(names, k.sql+" as "+name)
+		values = append(values, name+"::text")
+		outer = append(outer, name)
+	}
+	renamed := slices.Clone(keys)
+	for i := range renamed {
+		renamed[i].sql = outer[i]
+	}
+	offset := ""
+	if fence {
+		offset = " offset 0"
+	}
+	return f.ask(ctx, q, fmt.Sprintf("select k%d, array[%s] from (select %s from %s where %s%s) found order by %s limit %d",
+		len(keys)-1, strings.Join(values, ", "), strings.Join(names, ", "), f.from(), where, offset, f.order(renamed), n))
+}
+
+// turned are the keys in the direction in which the page is read.
+func (f *finding) turned() []key {
+	keys := slices.Clone(f.keys)
+	for i := range keys {
+		keys[i].down = keys[i].down != f.back
+	}
+	return keys
+}
+
+// past is the condition that a row comes after the cursor, at every level of the sort:
+// after the first value, or equal to it and after the second, … Nulls come last, and
+// first on the way back.
+func past(q *query, keys []key, values []*string, back bool) string {
+	cond := "false"
+	for i, k := range slices.Backward(keys) {
+		v := values[i]
+		id := i == len(keys)-1
+		if v == nil {
+			after := "false"
+			if back {
+				after = k.sql + " is not null"
+			}
+			cond = fmt.Sprintf("(%s or %s is null and %s)", after, k.sql, cond)
+			continue
+		}
+		p := fmt.Sprintf("%s::text::%s", q.bind(*v), k.cast)
+		null := ""
+		if !id && !back {
+			null = fmt.Sprintf(" or %s is null", k.sql)
+		}
+		cond = fmt.Sprintf("(%s %s %s%s or (%[1]s = %[3]s and %[5]s))", k.sql, k.after(), p, null, cond)
+	}
+	return cond
+}
+
+// part is a part of an index that has its own order.
+type part struct {
+	cond string
+	null bool // the key is
+}
+
+// parts are what comes after the cursor along an index, in its order.
+func (f *finding) parts(q *query, w walk, k key, at []*string) []part {
+	null, some := part{w.key + " is null", true}, part{w.key + " is not null", false}
+	switch {
+	case at == nil && !w.nullable:
+		return []part{{"true", false}}
+	case at == nil && f.back:
+		return []part{null, some}
+	case at == nil:
+		return []part{some, null}
+	}
+	last := q.bind(*at[1]) + "::text::uuid"
+	if at[0] == nil {
+		null.cond += fmt.Sprintf(" and %s %s %s", w.id, k.after(), last)
+		if f.back {
+			return []part{null, some}
+		}
+		return []part{null}
+	}
+	beyond := part{fmt.Sprintf("(%s, %s) %s (%s::text::%s, %s)", w.key, w.id, k.after(), q.bind(*at[0]), k.cast, last), false}
+	if w.nullable && !f.back {
+		return []part{beyond, null}
+	}
+	return []part{beyond}
+}
+
+// walk goes along an index, part by part.
+func (f *finding) walk(ctx context.Context, w walk, at []*string, n int) ([]hit, error) {
+	k := f.turned()[0]
+	if w.armed && len(f.conds) == f.implied {
+		q, sql := f.arms(w, k, at, n)
+		return f.ask(ctx, q, sql)
+	}
+	var out []hit
+	q := f.q.clone()
+	for _, p := range f.parts(q, w, k, at) {
+		found, err := f.ask(ctx, q, f.along(w, k, p, n-len(out)))
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, found...); len(out) == n {
+			return out, nil
+		}
+		done, err := f.passed(ctx, q, w, k, p)
+		if err != nil {
+			return nil, err
+		}
+		if !done {
+			return f.sorted(ctx, at, n, true)
+		}
+	}
+	return out, nil
+}
+
+// along is the statement that looks at the next rows of a part.
+func (f *finding) along(w walk, k key, p part, n int) string {
+	dir := k.direction()
+	key := "w.key::text"
+	if p.null {
+		key = "null"
+	}
+	if f.vis == "true" && w.alias == "c" { // the rows are looked at in any case
+		return fmt.Sprintf("select c.id, array[(%s)::text, c.id::text] from (select c.* from %s where %s order by %[1]s%[4]s, %[5]s%[4]s limit %[6]d) c where %[7]s order by %[1]s%[4]s, c.id%[4]s limit %[8]d",
+			w.key, w.from, p.cond, dir, w.id, walked, f.all(), n)
+	}
+	join, cond := "", strings.ReplaceAll(f.vis, "c.", "w.")
+	if len(f.conds) > 0 {
+		join, cond = " join annals_read.clients c on c.id = w.id", cond+" and "+f.all()
+	}
+	return fmt.Sprintf(`select w.id, array[%s, w.id::text] from (select %s as id, %s as key, %s.project_id, %[4]s.desk_id, %[4]s.manager_id from %s where %s
+		order by %[3]s%[7]s, %[2]s%[7]s limit %[8]d) w%s where %s order by w.key%[7]s, w.id%[7]s limit %[11]d`,
+		key, w.id, w.key, w.alias, w.from, p.cond, dir, 2*walked, join, cond, n)
+}
+
+// passed says whether all of a part has been looked at.
+func (f *finding) passed(ctx context.Context, q *query, w walk, k key, p part) (bool, error) {
+	most := 2 * walked
+	if f.vis == "true" && w.alias == "c" {
+		most = walked
+	}
+	var more bool
+	var b pgx.Batch
+	sql, args := q.only(fmt.Sprintf("select exists (select from %s where %s order by %s%[4]s, %[5]s%[4]s offset %[6]d)", w.from, p.cond, w.key, k.direction(), w.id, most))
+	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&more) })
+	err := f.api.DB.Find(ctx, &b, 0)
+	return !more, err
+}
+
+// arms is the statement that merges what the arms of the list have next, each of which is read off an index.
+func (f *finding) arms(w walk, k key, at []*string, n int) (*query, string) {
+	q := f.q.clone()
+	dir := k.direction()
+	var scans []string
+	between := f.parts(q, w, k, at)
+	for _, way := range q.ways() {
+		for _, p := range between {
+			sql := fmt.Sprintf("select c.id as id, %s as key from %s where %s and %s and %s order by %[1]s%[6]s, c.id%[6]s limit %[7]d",
+				w.key, w.from, way.cond, p.cond, opaque(f.vis), dir, n)
+			scans = append(scans, "("+way.scan(sql, "order by key"+dir+", id"+dir, n)+")")
+		}
+	}
+	nulls := " nulls last"
+	if f.back {
+		nulls = " nulls first"
+	}
+	if !w.nullable {
+		nulls = ""
+	}
+	return q, fmt.Sprintf("select id, array[key::text, id::text] from (%s) arms order by key%s%s, id%[2]s limit %[4]d", strings.Join(scans, " union all "), dir, nulls, n)
+}
+
+// from is what clients are found in: a row c of each as it is, or was.
+func (l *clientList) from() string {
+	from := "annals_read.clients c"
+	if l.asOf != nil {
+		from = asTable(l.past) + " c join annals_read.clients v on v.id = c.id"
+	}
+	for _, name := range l.sorts {
+		switch name {
+		case "project":
+			from += " left join annals_read.projects p on p.id = c.project_id"
+		case "desk":
+			from += " left join annals_read.desks d on d.id = c.desk_id"
+		case "manager":
+			from += " left join annals_read.names m on m.id = c.manager_id"
+		}
+	}
+	return from
+}

@@ -1,0 +1,245 @@
+package readapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"annals/internal/textfold"
+)
+
+// Limits of what somebody may have meant by a word.
+const (
+	leastNear  = 4  // letters of a word that may have been mistyped
+	leastBegin = 6  // and of one that the beginning of a longer word may have been mistyped in
+	mostNear   = 20 // words that are looked for instead
+	leastDigit = 4  // of digits that are found also within a number
+)
+
+// term is a word that is searched for.
+type term struct {
+	word string
+	near []string // words that may have been meant, and do not begin with it
+}
+
+// text is what somebody searches for.
+type text struct {
+	terms  []term
+	number string // if all of it is one number, its digits
+}
+
+// parseText reads what somebody searches for.
+func parseText(q string) (t text) {
+	for _, word := range textfold.Terms(q) {
+		t.terms = append(t.terms, term{word: word})
+	}
+	if len(t.terms) > 1 && strings.Trim(q, "0123456789+-()./ \t\u00a0") == "" {
+		t.number = textfold.Digits(q)
+	}
+	return t
+}
+
+// mistyped says whether a word may have been.
+func mistyped(word string) bool {
+	first, _ := utf8.DecodeRuneInString(word)
+	return utf8.RuneCountInString(word) >= leastNear && !unicode.IsDigit(first)
+}
+
+// meantBy says whether somebody who wrote a may have meant the word b, which does not
+// begin with a: they differ in one letter, or a and the beginning of b do so, in the second
+// half of a.
+func meantBy(a, b string) bool {
+	if strings.HasPrefix(b, a) || !mistyped(a) {
+		return false
+	}
+	if textfold.Near(a, b) {
+		return true
+	}
+	x, y := []rune(a), []rune(b)
+	half := (len(x) + 1) / 2
+	if len(x) < leastBegin || len(y) <= len(x)+1 || string(x[:half]) != string(y[:half]) {
+		return false
+	}
+	for n := len(x) - 1; n <= len(x)+1; n++ {
+		if textfold.Near(a, string(y[:n])) {
+			return true
+		}
+	}
+	return false
+}
+
+// The words that begin as one does, or end as one does, those of about its length and
+// longer ones; and the one in which the letters on both sides of the middle are swapped.
+const nearWords = `select word, n from annals_read.client_words where length(word) = any($1::int[]) and word >= $2 and word < $2 || $6
+	union select word, n from annals_read.client_words where length(word) = any($1::int[]) and reverse(word) collate "C" >= reverse($3) and reverse(word) collate "C" < reverse($3) || $6
+	union select word, n from annals_read.client_words where word = $4
+	union select word, n from annals_read.client_words where $5 and word >= $2 and word < $2 || $6 and length(word) > $7`
+
+// resolve finds the words that may have been meant.
+func (t *text) resolve(ctx context.Context, a *API) error {
+	var b pgx.Batch
+	for i := range t.terms {
+		word := t.terms[i].word
+		if !mistyped(word) {
+			continue
+		}
+		runes := []rune(word)
+		n := len(runes)
+		half := (n + 1) / 2
+		swapped := slices.Clone(runes)
+		swapped[half-1], swapped[half] = swapped[half], swapped[half-1]
+		b.Queue(nearWords, []int{n - 1, n, n + 1}, string(runes[:half]), string(runes[half:]), string(swapped), n >= leastBegin, last, n+1).Query(func(r pgx.Rows) error {
+			type found struct {
+				word string
+				n    int64
+			}
+			var all []found
+			var f found
+			_, err := pgx.ForEachRow(r, []any{&f.word, &f.n}, func() error {
+				if meantBy(word, f.word) {
+					all = append(all, f)
+				}
+				return nil
+			})
+			slices.SortFunc(all, func(a, b found) int { return cmp.Or(cmp.Compare(b.n, a.n), strings.Compare(a.word, b.word)) })
+			for _, f := range all[:min(len(all), mostNear)] {
+				t.terms[i].near = append(t.terms[i].near, f.word)
+			}
+			return err
+		})
+	}
+	if len(b.QueuedQueries) == 0 {
+		return nil
+	}
+	if err := a.DB.Find(ctx, &b, 0); err != nil {
+		return fmt.Errorf("search: %w", err)
+	}
+	return nil
+}
+
+// conditions are those of a client that is found, by how well: each level takes in the
+// better ones. The last is that of all that are found.
+func (t text) conditions(bind func(any) string) []string {
+	if len(t.terms) == 0 {
+		return nil
+	}
+	like := func(pattern string) string { return "c.search like " + bind(pattern) + "::text" }
+	var exact, beginning, near []string
+	typos := false
+	for _, term := range t.terms {
+		word := likeEscape.Replace(term.word)
+		exact = append(exact, like("% "+word+" %"))
+		begun := like("% " + word + "%")
+		if inside(term.word) {
+			begun = like("%" + word + "%")
+		}
+		beginning = append(beginning, begun)
+		if len(term.near) > 0 {
+			typos = true
+			patterns := make([]string, len(term.near))
+			for i, word := range term.near {
+				patterns[i] = "% " + likeEscape.Replace(word) + " %"
+			}
+			begun = "(" + begun + " or c.search like any (" + bind(patterns) + "::text[]))"
+		}
+		near = append(near, begun)
+	}
+	all := func(conds []string) string { return "(" + strings.Join(conds, " and ") + ")" }
+	out := []string{all(exact), all(beginning)}
+	if t.number != "" {
+		out[1] = "(" + out[1] + " or " + like("%"+t.number+"%") + ")"
+	}
+	if typos {
+		out = append(out, all(near))
+	}
+	return out
+}
+
+// inside says whether a word is found anywhere in a word: the last digits of a number.
+func inside(word string) bool {
+	return len(word) >= leastDigit && strings.Trim(word, "0123456789") == ""
+}
+
+// spanned is a part of a text, in characters.
+type spanned struct {
+	Start  int `json:"start" doc:"In characters, from 0"`
+	Length int `json:"length"`
+}
+
+// marks are the parts of a shown text that were searched for.
+func (t text) marks(shown string) []spanned {
+	var out []spanned
+	runes := []rune(shown)
+	for i := 0; i < len(runes); {
+		if !letter(runes[i]) {
+			i++
+			continue
+		}
+		end := i
+		for end < len(runes) && letter(runes[end]) {
+			end++
+		}
+		if n := t.markedOf(string(runes[i:end])); n > 0 {
+			out = append(out, spanned{i, n})
+		}
+		i = end
+	}
+	if len(out) == 0 && (t.number != "" || len(t.terms) == 1 && inside(t.terms[0].word)) {
+		return t.markedNumber(runes)
+	}
+	return out
+}
+
+func letter(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r) }
+
+// markedOf is how many letters of a word from its beginning on were searched for, as far
+// as the word is told by them: all of one that was only meant.
+func (t text) markedOf(word string) int {
+	most := 0
+	runes := []rune(word)
+	for _, form := range textfold.Words(word) {
+		for _, term := range t.terms {
+			switch {
+			case strings.HasPrefix(form, term.word):
+				n := len(runes)
+				for k := 1; k < len(runes); k++ { // as many of the letters as are what was written
+					if slices.ContainsFunc(textfold.Words(string(runes[:k])), func(f string) bool { return strings.HasPrefix(f, term.word) }) {
+						n = k
+						break
+					}
+				}
+				most = max(most, n)
+			case slices.Contains(term.near, form):
+				most = max(most, len(runes))
+			}
+		}
+	}
+	return most
+}
+
+// markedNumber is where the digits of a number are, whatever is between them.
+func (t text) markedNumber(runes []rune) []spanned {
+	want := t.number
+	if want == "" {
+		want = t.terms[0].word
+	}
+	var digits strings.Builder
+	var at []int
+	for i, r := range runes {
+		if r >= '0' && r <= '9' {
+			digits.WriteRune(r)
+			at = append(at, i)
+		}
+	}
+	i := strings.Index(digits.String(), want)
+	if i < 0 {
+		return nil
+	}
+	return []spanned{{at[i], at[i+len(want)-1] - at[i] + 1}}
+}
