@@ -60,6 +60,12 @@ func fold(s string) string {
 // Moment is a time as a text that sorts.
 func Moment(t time.Time) string { return t.UTC().Format("2006-01-02t15:04:05.000000z") }
 
+// Derived are the columns keys and words of a client with these details, for who fills
+// the read model without a log.
+func Derived(d client.Details) (keysOf, wordsOf []byte) {
+	return object(keys(d)), object(searched(d))
+}
+
 // reason is the key of a reason that is not empty.
 func reason(path, text string) map[string]any {
 	if text = fold(text); text == "" {

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -387,6 +389,9 @@ func (l *clientList) compile() {
 		}
 	}
 	all := l.text.conditions(l.q.bind)
+	if l.text.wordless {
+		l.conds = append(l.conds, "false")
+	}
 	if l.sort == relevance {
 		l.levels = all
 	} else if len(all) > 0 {
@@ -548,11 +553,14 @@ func (c listedClient) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain{c.clientItem, c.Matches})
 }
 
-// TransformSchema says what huma cannot: these may be null.
-func (listedClient) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Required = []string{"id"} // with fields, the others are there only if they are among them
-	s.AdditionalProperties = true
-	return orNull(s)
+// TransformSchema says what huma cannot: it is a client with something beside.
+func (listedClient) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	item := *r.Schema(reflect.TypeFor[clientItem](), false, "")
+	item.Properties = maps.Clone(item.Properties)
+	item.Properties["matches"] = s.Properties["matches"]
+	item.Required = []string{"id"} // with fields, the others are there only if they are among them
+	item.AdditionalProperties = true
+	return &item
 }
 
 // rawFilter is a filter before it is read.

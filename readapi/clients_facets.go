@@ -56,7 +56,7 @@ const numbers = `(select nullif(project_id, '00000000-0000-0000-0000-00000000000
 
 // counted says whether the numbers are kept of what is asked for.
 func (l *clientList) counted() bool {
-	return l.asOf == nil && len(l.text.terms) == 0 && !slices.ContainsFunc(l.filter.Fields(), func(name string) bool { return !slices.Contains(dimensions, name) })
+	return l.asOf == nil && len(l.text.terms) == 0 && !l.text.wordless && !slices.ContainsFunc(l.filter.Fields(), func(name string) bool { return !slices.Contains(dimensions, name) })
 }
 
 // countTime is how long a list may wait for its number.

@@ -30,12 +30,14 @@ type term struct {
 
 // text is what somebody searches for.
 type text struct {
-	terms  []term
-	number string // if all of it is one number, its digits
+	terms    []term
+	number   string // if all of it is one number, its digits
+	wordless bool   // something is searched for, but no word
 }
 
 // parseText reads what somebody searches for.
 func parseText(q string) (t text) {
+	t.wordless = strings.TrimSpace(q) != "" && len(textfold.Terms(q)) == 0
 	for _, word := range textfold.Terms(q) {
 		t.terms = append(t.terms, term{word: word})
 	}

@@ -114,7 +114,7 @@ func (r *run) firstPages(ctx context.Context, api *readapi.API, owner *pgxpool.P
 		var count, counted int
 		asked := func() error {
 			begun := now()
-			page, err := api.Clients(as, &readapi.ClientsRequest{Page: readapi.Page{Limit: pageRows, Sort: sort}})
+			page, err := api.Clients(as, &readapi.ClientsRequest{Limit: pageRows, Sort: sort})
 			took := now().Sub(begun)
 			if err != nil {
 				return err

@@ -17,7 +17,6 @@ import (
 	"annals/domain"
 	"annals/domain/client"
 	"annals/eventschema"
-	"annals/internal/textfold"
 	"annals/projections"
 )
 
@@ -111,8 +110,7 @@ func (r *run) emptyModels(ctx context.Context, url string) (err error) {
 
 var clientColumns = []string{
 	"id", "type", "first_name", "middle_name", "last_name", "company", "email", "phone", "website", "street", "city", "region", "postal_code", "country",
-	"first_key", "middle_key", "last_key", "company_key", "email_key", "phone_key",
-	"project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "revision",
+	"keys", "words", "project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "since", "revision",
 }
 
 // fill puts the firm and so many clients into the read models, as the projectors would have left them.
@@ -191,6 +189,7 @@ func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema stri
 // row is the n-th client.
 func (f *firm) row(n int, at time.Time) []any {
 	d, a := person(n), f.place()
+	keys, words := projections.Derived(d)
 	id := func(v domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: v, Valid: v != uuid.Nil} }
 	var tags []string
 	for len(tags) < f.rnd.IntN(3) {
@@ -201,9 +200,7 @@ func (f *firm) row(n int, at time.Time) []any {
 	return []any{
 		f.id(), string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.Company, d.Email, d.Phone, d.Website,
 		d.Address.Street, d.Address.City, d.Address.Region, d.Address.PostalCode, d.Address.Country,
-		textfold.Fold(d.FirstName), textfold.Fold(d.MiddleName), textfold.Fold(d.LastName), textfold.Fold(d.Company), textfold.Fold(d.Email),
-		textfold.Fold(d.Phone) + " " + textfold.Digits(d.Phone),
-		id(a.ProjectID), id(a.DeskID), id(a.ManagerID), string(status), append([]string{}, slices.Compact(tags)...), at, at, 0,
+		keys, words, id(a.ProjectID), id(a.DeskID), id(a.ManagerID), string(status), append([]string{}, slices.Compact(tags)...), at, at, at, 0,
 	}
 }
 
