@@ -19,6 +19,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/favourite"
 	"annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
@@ -101,6 +102,7 @@ var kinds = map[string]kind{
 	domain.Desk:        kindOf(desk.Aggregate),
 	domain.Document:    kindOf(document.Aggregate),
 	domain.Employee:    kindOf(employee.Aggregate),
+	domain.Favourite:   kindOf(favourite.Aggregate),
 	domain.Import:      kindOf(imported.Aggregate),
 	domain.Inbox:       kindOf(inbox.Aggregate),
 	domain.Message:     kindOf(message.Aggregate),

@@ -8,6 +8,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/favourite"
 	fields "annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
@@ -57,6 +58,8 @@ var catalogue = map[string][]version{
 	"employee.reactivated":        {now[employee.Reactivated]()},
 	"employee.registered":         {now[employee.Registered]()},
 	"employee.roles_changed":      {now[employee.RolesChanged]()},
+	"favourite.starred":           {now[favourite.Starred]()},
+	"favourite.unstarred":         {now[favourite.Unstarred]()},
 	"field.changed":               {now[fields.Changed]()},
 	"field.defined":               {now[fields.Defined]()},
 	"field.restored":              {now[fields.Restored]()},

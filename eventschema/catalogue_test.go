@@ -372,14 +372,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "favourite": false, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

@@ -7,6 +7,7 @@ var All = []*Projector{
 	access,
 	activities,
 	clients,
+	favourites,
 	history,
 	notifications,
 	organisation,

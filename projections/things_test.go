@@ -12,6 +12,7 @@ import (
 	"annals/domain/action"
 	"annals/domain/call"
 	"annals/domain/document"
+	"annals/domain/favourite"
 	"annals/domain/imported"
 	"annals/domain/inbox"
 	"annals/domain/message"
@@ -29,6 +30,7 @@ type things struct {
 	of        map[uuid.UUID][]*thing // by client
 	templates []*thing
 	inboxes   []uuid.UUID
+	starred   map[favourite.Of]bool
 }
 
 type thing struct {
@@ -42,7 +44,7 @@ type thing struct {
 }
 
 func newThings(w *world, c company) *things {
-	return &things{w: w, c: c, of: map[uuid.UUID][]*thing{}, inboxes: []uuid.UUID{c.manager, uuid.New()}}
+	return &things{w: w, c: c, of: map[uuid.UUID][]*thing{}, inboxes: []uuid.UUID{c.manager, uuid.New()}, starred: map[favourite.Of]bool{}}
 }
 
 // mentions are employees, by name in a text or as those who have something to do.
@@ -178,7 +180,7 @@ func (th *things) acted(t *rapid.T, it *thing, kind int) (e any, gone bool) {
 
 // aside has something happen that is about no client.
 func (th *things) aside(t *rapid.T) {
-	switch drawKind(t, 7) {
+	switch drawKind(t, 9) {
 	case 0:
 		th.w.append(domain.Import, uuid.New(), imported.Finished{EmployeeID: rapid.SampledFrom(th.inboxes).Draw(t, "employee"), Registered: 2, Skipped: 1, Rejected: 3})
 	case 1:
@@ -193,9 +195,22 @@ func (th *things) aside(t *rapid.T) {
 			to = nil
 		}
 		th.w.append(domain.Project, th.c.project, project.TransitionsChanged{To: to})
+	case 4, 5:
+		th.star(t)
 	default:
 		th.template(t)
 	}
+}
+
+// star has an employee star something, or take that back.
+func (th *things) star(t *rapid.T) {
+	of := favourite.Of{EmployeeID: rapid.SampledFrom(th.inboxes).Draw(t, "employee"), ClientID: domain.ID{15: byte(rapid.IntRange(1, 9).Draw(t, "of"))}}
+	var e favourite.Event = favourite.Starred{Of: of}
+	if th.starred[of] {
+		e = favourite.Unstarred{Of: of}
+	}
+	th.starred[of] = !th.starred[of]
+	th.w.append(domain.Favourite, of.ID(), e)
 }
 
 func (th *things) template(t *rapid.T) {

@@ -23,6 +23,8 @@ func init() {
 		"POST /api/v1/clients/{id}/assign":             (*asker).fireAssign,
 		"POST /api/v1/clients/{id}/deactivate":         (*asker).fireDeactivate,
 		"POST /api/v1/clients/{id}/reactivate":         (*asker).fireReactivate,
+		"PUT /api/v1/clients/{id}/favourite":           (*asker).fireStar,
+		"DELETE /api/v1/clients/{id}/favourite":        (*asker).fireStar,
 		"POST /api/v1/projects":                        (*asker).fireNewProject,
 		"POST /api/v1/desks":                           (*asker).fireNewDesk,
 		"POST /api/v1/employees":                       (*asker).fireNewEmployee,
