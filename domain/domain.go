@@ -102,6 +102,8 @@ const (
 	Template    = "template"
 	Inbox       = "inbox"     // of the employee with the same id
 	Favourite   = "favourite" // of an employee and what they starred
+	View        = "view"
+	DefaultView = "defaultview" // of the role with the same id
 	Import      = "import"
 )
 

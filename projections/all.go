@@ -14,6 +14,7 @@ var All = []*Projector{
 	related,
 	settings,
 	templates,
+	views,
 }
 
 // find returns the projector of that name.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"annals/domain"
 	"annals/domain/favourite"
 	"annals/internal/eventlog"
 )
@@ -28,8 +29,12 @@ func applyFavourites(b *pgx.Batch, r *eventlog.Record) {
 	}
 	switch e := e.(type) {
 	case favourite.Starred:
-		insertFavourite.Queue(b, known(e.EmployeeID), known(e.ClientID), r.Meta.At)
+		if e.ViewID == (domain.ID{}) { // see views
+			insertFavourite.Queue(b, known(e.EmployeeID), known(e.ClientID), r.Meta.At)
+		}
 	case favourite.Unstarred:
-		b.Queue(deleteFavourite, known(e.EmployeeID), known(e.ClientID)).Exec(exactlyOne("favourites"))
+		if e.ViewID == (domain.ID{}) {
+			b.Queue(deleteFavourite, known(e.EmployeeID), known(e.ClientID)).Exec(exactlyOne("favourites"))
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"annals/domain"
 	"annals/domain/client"
+	"annals/domain/view"
 )
 
 // Event is the closed set of facts about a favourite. A shipped event never changes
@@ -32,6 +33,7 @@ type (
 type Of struct {
 	EmployeeID domain.ID `json:"employee_id"`
 	ClientID   domain.ID `json:"client_id,omitzero"`
+	ViewID     domain.ID `json:"view_id,omitzero"` // unless it is a client
 }
 
 func (Starred) event()   {}
@@ -61,11 +63,11 @@ var ErrPeople = domain.Errorf(domain.Forbidden, "people_only", "only employees w
 // Aggregate is the favourite for the command side.
 var Aggregate = domain.Decider[State, Command, Event]{Category: domain.Favourite, Refs: refs, Decide: decide, Evolve: evolve}
 
-// IDOf is the id of the aggregate that a command is for.
-func IDOf(c Command) domain.ID { return of(c).ID() }
-
 // ID is that of the aggregate.
-func (o Of) ID() domain.ID { return uuid.NewSHA1(o.EmployeeID, o.ClientID[:]) }
+func (o Of) ID() domain.ID {
+	of := o.ref().ID
+	return uuid.NewSHA1(o.EmployeeID, of[:])
+}
 
 func of(c Command) Of {
 	switch c := c.(type) {
@@ -77,7 +79,12 @@ func of(c Command) Of {
 	return Of{}
 }
 
-func (o Of) ref() domain.Ref { return domain.Ref{Category: domain.Client, ID: o.ClientID} }
+func (o Of) ref() domain.Ref {
+	if o.ViewID != (domain.ID{}) {
+		return domain.Ref{Category: domain.View, ID: o.ViewID}
+	}
+	return domain.Ref{Category: domain.Client, ID: o.ClientID}
+}
 
 func refs(_ State, c Command) []domain.Ref { return []domain.Ref{of(c).ref()} }
 
@@ -104,7 +111,13 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 
 // visible refuses what the employee does not see as what is not there.
 func (o Of) visible(w domain.World, by domain.Authority) error {
-	return domain.Look[client.State](w, o.ref()).Admits(by, domain.ClientsView)
+	if o.ViewID == (domain.ID{}) {
+		return domain.Look[client.State](w, o.ref()).Admits(by, domain.ClientsView)
+	}
+	if !domain.Look[view.State](w, o.ref()).Visible(by) {
+		return view.ErrAbsent
+	}
+	return nil
 }
 
 func evolve(s State, e Event) State {

@@ -7,6 +7,7 @@ import (
 	"annals/domain/client"
 	"annals/domain/domaintest"
 	. "annals/domain/favourite"
+	"annals/domain/view"
 )
 
 func id(n byte) domain.ID { return domain.ID{15: n} }
@@ -21,6 +22,8 @@ func TestFavourite(t *testing.T) {
 	key := domain.Authority{Behalf: id(1), Rights: ann.Rights, Scope: ann.Scope}
 	o := Of{EmployeeID: id(1), ClientID: id(9)}
 	bobs := Of{EmployeeID: id(2), ClientID: id(9)}
+	world[domain.Ref{Category: domain.View, ID: id(7)}] = view.Aggregate.Evolve(view.State{}, view.Created{OwnerID: id(1), Definition: view.Definition{Name: "V"}})
+	v, bobsView := Of{EmployeeID: id(1), ViewID: id(7)}, Of{EmployeeID: id(2), ViewID: id(7)}
 	domaintest.Run(t, Aggregate, map[string]domaintest.Case[Command, Event]{
 		"another's":               {World: world, By: bob, When: Star{o}, Err: ErrPeople},
 		"a key":                   {World: world, By: key, When: Star{o}, Err: ErrPeople},
@@ -32,6 +35,9 @@ func TestFavourite(t *testing.T) {
 		"starring twice":          {World: world, By: ann, Given: []Event{Starred{o}}, When: Star{o}},
 		"starring again":          {World: world, By: ann, Given: []Event{Starred{o}, Unstarred{o}}, When: Star{o}, Then: []Event{Starred{o}}},
 		"unstarring":              {World: world, By: ann, Given: []Event{Starred{o}}, When: Unstar{o}, Then: []Event{Unstarred{o}}},
+		"a view":                  {World: world, By: ann, When: Star{v}, Then: []Event{Starred{v}}},
+		"a view not seen":         {World: world, By: bob, When: Star{bobsView}, Err: view.ErrAbsent},
+		"no view":                 {By: ann, When: Unstar{v}, Err: view.ErrAbsent},
 		"unstarring what is not":  {World: world, By: ann, When: Unstar{o}},
 	})
 	if o.ID() == bobs.ID() || o.ID() == (Of{EmployeeID: id(9), ClientID: id(1)}).ID() {
