@@ -115,6 +115,7 @@ func viewSource(ctx context.Context, q *query) source {
 			left join annals_read.projects p on p.id = v.project_id
 			left join annals_read.view_favourites s on s.view_id = v.id and s.employee_id = ` + me + `
 			left join (select f.view_id as id from annals_read.default_views f join annals_read.views o on o.id = f.view_id and o.shared <> 'nobody'
+				join annals_read.roles r on r.ref = f.role and r.deleted_at is null
 				where f.role = any(` + q.bind(roles) + `::text[]) order by f.set_at desc, f.role limit 1) begins on true`,
 		id:      "v.id",
 		natural: "name",

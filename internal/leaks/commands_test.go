@@ -95,6 +95,13 @@ func init() {
 		"POST /api/v1/notifications/read":                     (*asker).fireInbox,
 		"PUT /api/v1/notifications/preferences":               (*asker).fireInbox,
 
+		"POST /api/v1/views":                  (*asker).fireNewView,
+		"PATCH /api/v1/views/{id}":            (*asker).fireEditView,
+		"DELETE /api/v1/views/{id}":           (*asker).fireDeleteView,
+		"PUT /api/v1/views/{id}/favourite":    (*asker).fireStarView,
+		"DELETE /api/v1/views/{id}/favourite": (*asker).fireStarView,
+		"PUT /api/v1/roles/{id}/default-view": (*asker).fireDefaultView,
+
 		// Whoever asks, signed in or not: it is by what they know, not by who they are.
 		"POST /api/v1/session":                 nil,
 		"POST /api/v1/password-resets":         nil,
