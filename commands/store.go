@@ -16,9 +16,11 @@ import (
 	"annals/domain/apikey"
 	"annals/domain/call"
 	"annals/domain/client"
+	"annals/domain/defaultview"
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/favourite"
 	"annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
@@ -31,6 +33,7 @@ import (
 	"annals/domain/role"
 	"annals/domain/tag"
 	"annals/domain/template"
+	"annals/domain/view"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -98,9 +101,11 @@ var kinds = map[string]kind{
 	domain.Call:        kindOf(call.Aggregate),
 	domain.Client:      kindOf(client.Aggregate),
 	domain.CustomField: kindOf(field.Aggregate),
+	domain.DefaultView: kindOf(defaultview.Aggregate),
 	domain.Desk:        kindOf(desk.Aggregate),
 	domain.Document:    kindOf(document.Aggregate),
 	domain.Employee:    kindOf(employee.Aggregate),
+	domain.Favourite:   kindOf(favourite.Aggregate),
 	domain.Import:      kindOf(imported.Aggregate),
 	domain.Inbox:       kindOf(inbox.Aggregate),
 	domain.Message:     kindOf(message.Aggregate),
@@ -112,6 +117,7 @@ var kinds = map[string]kind{
 	domain.Role:        kindOf(role.Aggregate),
 	domain.Tag:         kindOf(tag.Aggregate),
 	domain.Template:    kindOf(template.Aggregate),
+	domain.View:        kindOf(view.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

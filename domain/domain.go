@@ -100,7 +100,10 @@ const (
 	CustomField = "field" // all of them in one stream
 	Tag         = "tag"   // all of them in one stream
 	Template    = "template"
-	Inbox       = "inbox" // of the employee with the same id
+	Inbox       = "inbox"     // of the employee with the same id
+	Favourite   = "favourite" // of an employee and what they starred
+	View        = "view"
+	DefaultView = "defaultview" // of the role with the same id
 	Import      = "import"
 )
 

@@ -5,9 +5,11 @@ import (
 	"annals/domain/apikey"
 	"annals/domain/call"
 	"annals/domain/client"
+	"annals/domain/defaultview"
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/favourite"
 	fields "annals/domain/field"
 	"annals/domain/imported"
 	"annals/domain/inbox"
@@ -20,6 +22,7 @@ import (
 	"annals/domain/role"
 	"annals/domain/tag"
 	"annals/domain/template"
+	"annals/domain/view"
 )
 
 // catalogue is every event type, and every version it was ever stored in. The
@@ -45,6 +48,7 @@ var catalogue = map[string][]version{
 	"client.registered":           {was(clientRegisteredV1.v2), now[client.Registered]()},
 	"client.retagged":             {now[client.Retagged]()},
 	"client.status_changed":       {was(clientStatusChangedV1.v2), now[client.StatusChanged]()},
+	"defaultview.changed":         {now[defaultview.Changed]()},
 	"desk.created":                {now[desk.Created]()},
 	"document.added":              {now[document.Added]()},
 	"document.deleted":            {now[document.Deleted]()},
@@ -57,6 +61,8 @@ var catalogue = map[string][]version{
 	"employee.reactivated":        {now[employee.Reactivated]()},
 	"employee.registered":         {now[employee.Registered]()},
 	"employee.roles_changed":      {now[employee.RolesChanged]()},
+	"favourite.starred":           {now[favourite.Starred]()},
+	"favourite.unstarred":         {now[favourite.Unstarred]()},
 	"field.changed":               {now[fields.Changed]()},
 	"field.defined":               {now[fields.Defined]()},
 	"field.restored":              {now[fields.Restored]()},
@@ -99,4 +105,7 @@ var catalogue = map[string][]version{
 	"template.edited":             {now[template.Edited]()},
 	"template.restored":           {now[template.Restored]()},
 	"template.retired":            {now[template.Retired]()},
+	"view.changed":                {now[view.Changed]()},
+	"view.created":                {now[view.Created]()},
+	"view.deleted":                {now[view.Deleted]()},
 }

@@ -303,6 +303,19 @@ var inTheClear = map[string]string{
 	"template.edited to.default_language":   "a language tag",
 	"template.edited to.name":               "a template is no person",
 	"template.edited to.texts":              "what the house writes to all clients",
+	"view.changed from.columns":             "names of columns",
+	"view.changed from.sort":                "names of columns",
+	"view.changed from.shared.id":           "id",
+	"view.changed from.shared.with":         "one of three words",
+	"view.changed to.columns":               "names of columns",
+	"view.changed to.sort":                  "names of columns",
+	"view.changed to.shared.id":             "id",
+	"view.changed to.shared.with":           "one of three words",
+	"view.created columns":                  "names of columns",
+	"view.created sort":                     "names of columns",
+	"view.created shared.id":                "id",
+	"view.created shared.with":              "one of three words",
+	"defaultview.changed role":              "the name or id of a role",
 }
 
 // personalLooking are the names of fields, and words in what is said about them, that
@@ -372,14 +385,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"action", "apikey", "call", "client", "desk", "document", "employee", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"action", "apikey", "call", "client", "defaultview", "desk", "document", "employee", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template", "view"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "favourite": false, "defaultview": false, "view": true, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

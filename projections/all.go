@@ -7,12 +7,14 @@ var All = []*Projector{
 	access,
 	activities,
 	clients,
+	favourites,
 	history,
 	notifications,
 	organisation,
 	related,
 	settings,
 	templates,
+	views,
 }
 
 // find returns the projector of that name.

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/domain/favourite"
 	"annals/domain/inbox"
 	"annals/eventschema"
 	"annals/internal/eventlog"
@@ -45,9 +46,10 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 		return
 	case eventschema.KeyCreated:
 		return // nothing happened to anybody
-	case inbox.Read:
-		// That somebody has looked at their notifications is nobody's business, proves
-		// nothing about any client, and would be the most of what there is.
+	case inbox.Read, favourite.Event:
+		// That somebody has looked at their notifications, or has starred something, is
+		// nobody's business, proves nothing about any client, and would be the most of
+		// what there is.
 		return
 	}
 	c := changesOf(r.Type, r.Event)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"annals/domain"
 	"annals/domain/action"
 	"annals/domain/call"
+	"annals/domain/defaultview"
 	"annals/domain/document"
+	"annals/domain/favourite"
 	"annals/domain/imported"
 	"annals/domain/inbox"
 	"annals/domain/message"
@@ -19,6 +22,7 @@ import (
 	"annals/domain/project"
 	"annals/domain/request"
 	"annals/domain/template"
+	"annals/domain/view"
 )
 
 // things are notes, actions, requests and documents of clients, and what else has no
@@ -29,6 +33,9 @@ type things struct {
 	of        map[uuid.UUID][]*thing // by client
 	templates []*thing
 	inboxes   []uuid.UUID
+	starred   map[favourite.Of]bool
+	views     []*thing
+	defaults  map[string]domain.ID
 }
 
 type thing struct {
@@ -39,10 +46,11 @@ type thing struct {
 	status   request.Status
 	title    document.Title
 	template template.Definition
+	view     view.Definition
 }
 
 func newThings(w *world, c company) *things {
-	return &things{w: w, c: c, of: map[uuid.UUID][]*thing{}, inboxes: []uuid.UUID{c.manager, uuid.New()}}
+	return &things{w: w, c: c, of: map[uuid.UUID][]*thing{}, inboxes: []uuid.UUID{c.manager, uuid.New()}, starred: map[favourite.Of]bool{}, defaults: map[string]domain.ID{}}
 }
 
 // mentions are employees, by name in a text or as those who have something to do.
@@ -178,7 +186,7 @@ func (th *things) acted(t *rapid.T, it *thing, kind int) (e any, gone bool) {
 
 // aside has something happen that is about no client.
 func (th *things) aside(t *rapid.T) {
-	switch drawKind(t, 7) {
+	switch drawKind(t, 12) {
 	case 0:
 		th.w.append(domain.Import, uuid.New(), imported.Finished{EmployeeID: rapid.SampledFrom(th.inboxes).Draw(t, "employee"), Registered: 2, Skipped: 1, Rejected: 3})
 	case 1:
@@ -193,9 +201,65 @@ func (th *things) aside(t *rapid.T) {
 			to = nil
 		}
 		th.w.append(domain.Project, th.c.project, project.TransitionsChanged{To: to})
+	case 4, 5:
+		th.star(t)
+	case 6:
+		th.defaultView(t)
+	case 7, 8:
+		th.view(t)
 	default:
 		th.template(t)
 	}
+}
+
+// star has an employee star something, or take that back.
+func (th *things) star(t *rapid.T) {
+	of := favourite.Of{EmployeeID: rapid.SampledFrom(th.inboxes).Draw(t, "employee"), ClientID: domain.ID{15: byte(rapid.IntRange(1, 9).Draw(t, "of"))}}
+	if rapid.Bool().Draw(t, "view") {
+		of.ClientID, of.ViewID = of.ViewID, of.ClientID
+	}
+	var e favourite.Event = favourite.Starred{Of: of}
+	if th.starred[of] {
+		e = favourite.Unstarred{Of: of}
+	}
+	th.starred[of] = !th.starred[of]
+	th.w.append(domain.Favourite, of.ID(), e)
+}
+
+// view has something happen to a view, or makes one.
+func (th *things) view(t *rapid.T) {
+	d := view.Definition{Name: drawWord(t), Q: rapid.SampledFrom([]string{"", "anna"}).Draw(t, "q")}
+	if rapid.Bool().Draw(t, "much") {
+		d.Columns = []view.Column{{Field: "name", Width: rapid.IntRange(20, 30).Draw(t, "width"), Frozen: true}, {Field: "custom.c"}}
+		d.Filter, d.Sort = json.RawMessage(`{"a":"'"}`), []string{"-name"}
+	}
+	d.Shared = rapid.SampledFrom([]view.Shared{{}, {With: view.Everybody}, {With: view.Desk, ID: th.c.desk}, {With: view.Project, ID: th.c.project}}).Draw(t, "shared")
+	if len(th.views) == 0 || drawKind(t, 4) == 0 {
+		made := &thing{id: uuid.New(), view: d}
+		th.views = append(th.views, made)
+		th.w.append(domain.View, made.id, view.Created{OwnerID: rapid.SampledFrom(th.inboxes).Draw(t, "owner"), Definition: d})
+		return
+	}
+	i := drawKind(t, len(th.views))
+	it := th.views[i]
+	if drawKind(t, 4) == 0 {
+		th.views = slices.Delete(th.views, i, i+1)
+		th.w.append(domain.View, it.id, view.Deleted{})
+		return
+	}
+	th.w.append(domain.View, it.id, view.Changed{From: it.view, To: d})
+	it.view = d
+}
+
+// defaultView has a role begin with a view, or with none.
+func (th *things) defaultView(t *rapid.T) {
+	of := rapid.SampledFrom([]string{"agent", "desk_manager"}).Draw(t, "role")
+	to := domain.ID{15: byte(rapid.IntRange(0, 3).Draw(t, "view"))}
+	if to == th.defaults[of] {
+		return
+	}
+	th.w.append(domain.DefaultView, uuid.NewSHA1(th.c.project, []byte(of)), defaultview.Changed{Role: of, From: th.defaults[of], To: to})
+	th.defaults[of] = to
 }
 
 func (th *things) template(t *rapid.T) {

@@ -15,12 +15,15 @@ import (
 	"annals/domain"
 	"annals/domain/apikey"
 	"annals/domain/client"
+	"annals/domain/defaultview"
 	"annals/domain/employee"
+	"annals/domain/favourite"
 	"annals/domain/inbox"
 	"annals/domain/project"
 	"annals/domain/record"
 	"annals/domain/role"
 	"annals/domain/template"
+	"annals/domain/view"
 )
 
 // altered is an expression that differs from a value of the type by little, or from
@@ -61,6 +64,13 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		w.append(domain.Role, uuid.New(), role.Created{Definition: role.Definition{Name: "Reviewer"}})
 		w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, ExpiresAt: &w.clock}, apikey.Revoked{})
 		w.append(domain.Template, uuid.New(), template.Created{Definition: template.Definition{Name: "Welcome"}})
+		for _, with := range []view.Shared{{}, {With: view.Everybody}} {
+			w.append(domain.View, uuid.New(), view.Created{OwnerID: c.manager, Definition: view.Definition{Name: "Leads", Shared: with}})
+		}
+		w.append(domain.DefaultView, uuid.New(), defaultview.Changed{Role: c.project.String(), To: uuid.New()})
+		for _, of := range []favourite.Of{{EmployeeID: c.manager, ClientID: uuid.New()}, {EmployeeID: c.manager, ViewID: uuid.New()}} {
+			w.append(domain.Favourite, of.ID(), favourite.Starred{Of: of})
+		}
 		w.append(domain.Inbox, c.manager, inbox.PreferencesChanged{Preferences: inbox.Preferences{inbox.Due: inbox.Email}})
 	}
 	anything := rapid.Custom(func(t *rapid.T) bool { r.event(t); return true })

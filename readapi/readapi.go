@@ -58,6 +58,8 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/tags/{id}", "One tag", a.tag)
 	get(api, "/api/v1/templates", "List the templates of messages, without what they say", a.templates)
 	get(api, "/api/v1/templates/{id}", "One template", a.template)
+	get(api, "/api/v1/views", "List the views of clients: your own, and those that are shared with you", a.views)
+	get(api, "/api/v1/views/{id}", "One view", a.view)
 	get(api, "/api/v1/roles", "List roles: the built-in ones, and those that were made", a.roles)
 	get(api, "/api/v1/roles/{id}", "One role", a.role)
 	get(api, "/api/v1/api-keys", "List API keys: one's own, and for who manages the settings all", a.keys)

@@ -189,6 +189,17 @@ func builtIn(id domain.ID) bool {
 // to change it.
 func IsBuiltIn(id domain.ID) bool { return builtIn(id) }
 
+// RefOf is what employees hold who have the role: the name of a built-in one, the id of
+// another.
+func RefOf(id domain.ID) string {
+	for _, b := range Builtins {
+		if b.ID == id {
+			return b.Name
+		}
+	}
+	return id.String()
+}
+
 func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) {
 	if !m.By.MayIn(domain.RolesManage, domain.ID{}) {
 		return nil, domain.ErrForbidden
@@ -327,12 +338,7 @@ func Check(field string, names []string, w domain.World) ([]string, error) {
 		at := domain.At(field, i)
 		id, err := uuid.Parse(n)
 		if err == nil {
-			n = id.String()
-			for _, b := range Builtins {
-				if b.ID == id {
-					n = b.Name
-				}
-			}
+			n = RefOf(id)
 		}
 		_, named := Named(n)
 		switch {

@@ -103,6 +103,12 @@ func (u *User) Patch(tb testing.TB, path string, body any, headers ...string) *R
 	return u.command(tb, http.MethodPatch, path, body, headers...)
 }
 
+// Put sets.
+func (u *User) Put(tb testing.TB, path string, body any, headers ...string) *Response {
+	tb.Helper()
+	return u.command(tb, http.MethodPut, path, body, headers...)
+}
+
 // Delete removes.
 func (u *User) Delete(tb testing.TB, path string, body any, headers ...string) *Response {
 	tb.Helper()

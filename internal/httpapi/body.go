@@ -16,7 +16,7 @@ import (
 
 const (
 	maxBody  = 1 << 20 // bytes of a request's body
-	maxDepth = 16      // of objects and lists in one another; the deepest that any operation takes is 3
+	maxDepth = 16      // of objects and lists in one another; filters may have most of them
 )
 
 // readBody replaces the request's body by one that is all there and is one JSON

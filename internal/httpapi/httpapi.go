@@ -287,7 +287,7 @@ func patchSchema(schemas huma.Registry, t reflect.Type) *huma.Schema {
 			p = patchSchema(schemas, inner)
 		}
 		one := *p
-		one.Nullable = true
+		one.Nullable = one.Type != "" // what may be anything may be null
 		if one.Enum != nil {
 			one.Enum = append(slices.Clone(one.Enum), nil)
 		}

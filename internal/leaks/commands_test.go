@@ -23,6 +23,8 @@ func init() {
 		"POST /api/v1/clients/{id}/assign":             (*asker).fireAssign,
 		"POST /api/v1/clients/{id}/deactivate":         (*asker).fireDeactivate,
 		"POST /api/v1/clients/{id}/reactivate":         (*asker).fireReactivate,
+		"PUT /api/v1/clients/{id}/favourite":           (*asker).fireStar,
+		"DELETE /api/v1/clients/{id}/favourite":        (*asker).fireStar,
 		"POST /api/v1/projects":                        (*asker).fireNewProject,
 		"POST /api/v1/desks":                           (*asker).fireNewDesk,
 		"POST /api/v1/employees":                       (*asker).fireNewEmployee,
@@ -92,6 +94,13 @@ func init() {
 		"POST /api/v1/imports":                                (*asker).fireImport,
 		"POST /api/v1/notifications/read":                     (*asker).fireInbox,
 		"PUT /api/v1/notifications/preferences":               (*asker).fireInbox,
+
+		"POST /api/v1/views":                  (*asker).fireNewView,
+		"PATCH /api/v1/views/{id}":            (*asker).fireEditView,
+		"DELETE /api/v1/views/{id}":           (*asker).fireDeleteView,
+		"PUT /api/v1/views/{id}/favourite":    (*asker).fireStarView,
+		"DELETE /api/v1/views/{id}/favourite": (*asker).fireStarView,
+		"PUT /api/v1/roles/{id}/default-view": (*asker).fireDefaultView,
 
 		// Whoever asks, signed in or not: it is by what they know, not by who they are.
 		"POST /api/v1/session":                 nil,

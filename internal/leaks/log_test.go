@@ -40,7 +40,9 @@ type org struct {
 	stories   map[id][]event           // of clients, with what belongs to them
 	told      map[id][]notice          // whom, of what
 	unwanted  map[id]map[string]string // how somebody wants to be told of a kind, if not in the page
-	position  string                   // of the last event
+	views     map[id]savedView
+	begins    map[id]beginning // by role
+	position  string           // of the last event
 }
 
 // moment is what an organisation was from a time on.
@@ -63,7 +65,7 @@ func newOrg(w *world, seed uint64, number int, at time.Time) *org {
 		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at,
 		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, hired: set{}, actor: domain.System,
 		things: map[id]thing{}, defined: map[id]definition{}, partners: map[id]id{}, codes: map[id]string{}, stories: map[id][]event{},
-		told: map[id][]notice{}, unwanted: map[id]map[string]string{},
+		told: map[id][]notice{}, unwanted: map[id]map[string]string{}, views: map[id]savedView{}, begins: map[id]beginning{},
 	}
 }
 

@@ -16,6 +16,7 @@ func (o *org) grow(t *testing.T) {
 	if o.furnished {
 		o.furnish(t)
 	}
+	o.saveViews(t)
 	o.keep()
 	for range 5 + o.rnd.IntN(o.size(6, 10)) {
 		if o.furnished && o.chance(35) {

@@ -56,6 +56,8 @@ func init() {
 		"GET /api/v1/templates":                             (*asker).readDefinitions,
 		"GET /api/v1/templates/{id}":                        (*asker).readDefinition,
 		"GET /api/v1/templates/placeholders":                (*asker).readPlaceholders,
+		"GET /api/v1/views":                                 (*asker).readViews,
+		"GET /api/v1/views/{id}":                            (*asker).readView,
 	}
 }
 
@@ -153,7 +155,7 @@ func (o *org) read(t *testing.T) {
 }
 
 // furnishing are the routes that tell of what belongs to clients, or is defined for them.
-var furnishing = regexp.MustCompile(`/(actions|activity|documents|records|custom-fields|notifications|tags|templates)\b`)
+var furnishing = regexp.MustCompile(`/(actions|activity|documents|records|custom-fields|notifications|tags|templates|views)\b`)
 
 // often is how often these are asked, in percent: where there is nothing, there is little
 // to learn.
