@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func (l *clientList) total(ctx context.Context, a *API, hits []hit) (total, erro
 	}
 	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.met(), countMost+1))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
-	err := a.DB.Find(ctx, &b, countTime)
+	err := a.DB.Find(ctx, &b, cmp.Or(a.counting, countTime))
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
 		t.Count, err = l.estimate(ctx, a)
 		return t, err

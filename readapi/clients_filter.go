@@ -116,7 +116,7 @@ func (l *clientList) textual(f listField, n filter.Node) string {
 	case filter.EndsWith:
 		return f.value + " like " + l.q.bind("%"+likeEscape.Replace(v)) + "::text"
 	case filter.BeginsWith:
-		return fmt.Sprintf("(%s >= %s::text and %[1]s < %s::text)", sorted, l.q.bind(v), l.q.bind(v+last))
+		return fmt.Sprintf("(%s >= %s::text and %[1]s < %[3]s::text)", sorted, l.q.bind(v), l.q.bind(v+last))
 	}
 	return sorted + " = " + l.q.bind(v) + "::text"
 }

@@ -30,6 +30,8 @@ type API struct {
 	Live     *Live        // nil: nobody is told of changes; see [API.Follow]
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
+
+	counting time.Duration // how long a list may wait for its number; countTime if zero
 }
 
 // Routes is the whole read API, a line an answer.
