@@ -12,7 +12,12 @@ import (
 // Text brings what somebody typed or pasted into one form: Unicode NFC, invisible
 // marks gone, white space at the ends gone and inside a line folded to single
 // spaces.
-func Text(s string) string { return strings.Join(strings.Fields(visible(s)), " ") }
+func Text(s string) string {
+	if s == "" {
+		return "" // as most details of most clients are
+	}
+	return strings.Join(strings.Fields(visible(s)), " ")
+}
 
 // LongText is [Text] for text of several lines: the lines are kept.
 func LongText(s string) string { return strings.TrimSpace(newlines.Replace(visible(s))) }

@@ -60,7 +60,7 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	if err := b.startNode(ctx, logger, serving); err != nil {
 		return nil, err
 	}
-	if b.log, err = eventlog.Open(eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger}); err != nil {
+	if b.log, err = eventlog.Open(eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger, Keys: cfg.keys}); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, func(context.Context) error { b.log.Close(); return nil })

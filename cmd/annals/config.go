@@ -50,6 +50,7 @@ type config struct {
 	origins          string
 	proxies          string
 	rate             string
+	keys             int // data keys of clients that are remembered; 0: as many as the log remembers by itself
 }
 
 type setting struct {

@@ -106,6 +106,7 @@ type Config struct {
 	Master           eventschema.Master
 	Logger           *slog.Logger
 	WriteTimeout     time.Duration // how long an append, or the read of a page, may take in all; 10 s if zero
+	Keys             int           // how many data keys are remembered, 150 bytes each; 1 << 20 if zero
 }
 
 // Log is a connection to one node or cluster. It is safe for concurrent use.
@@ -134,7 +135,7 @@ func Open(cfg Config) (*Log, error) {
 		l.logger.Debug("event store client", "level", level, "message", fmt.Sprintf(format, args...))
 	}
 	l.clients = newClients(conf)
-	l.keys = newKeyring(l, cfg.Master)
+	l.keys = newKeyring(l, cfg.Master, cmp.Or(cfg.Keys, keysCached))
 	return l, nil
 }
 
@@ -147,32 +148,53 @@ type Result struct {
 	Position Position
 }
 
+// Commit is what one command led to.
+type Commit struct {
+	Meta   domain.Meta
+	Events []any
+}
+
 // Append adds events to a stream whose last event is at revision last, all or
 // none. Their ids derive from the command, so that appending them again after a
 // lost answer answers as the first time did.
 func (l *Log) Append(ctx context.Context, stream string, last Revision, m domain.Meta, events ...any) (Result, error) {
+	return l.AppendAll(ctx, stream, last, Commit{m, events})
+}
+
+// AppendAll is [Log.Append] for what several commands led to one after the other, all
+// of it or nothing. All of it is of one subject.
+func (l *Log) AppendAll(ctx context.Context, stream string, last Revision, commits ...Commit) (Result, error) {
 	ref, err := parseStream(stream)
 	if err != nil {
 		return Result{}, err
 	}
+	if len(commits) == 0 {
+		return Result{}, fmt.Errorf("append %s: there is nothing to append", stream)
+	}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var key *eventschema.DataKey
-	if eventschema.HasKey(ref.Category) {
-		owner := subject(ref, m.Subject)
-		if key, err = l.keys.ensure(ctx, owner, m, last == NoStream && owner == ref.ID); err != nil {
+	if first := commits[0].Meta; eventschema.HasKey(ref.Category) {
+		owner := subject(ref, first.Subject)
+		if key, err = l.keys.ensure(ctx, owner, first, last == NoStream && owner == ref.ID); err != nil {
 			return Result{}, fmt.Errorf("append %s: %w", stream, err)
 		}
 		if key == nil {
 			return Result{}, fmt.Errorf("append %s: %w", stream, ErrErased)
 		}
 	}
-	m.Fingerprint = key.MAC(m.Request)
-	batch := make([]esdb.EventData, len(events))
-	for i, e := range events {
-		id := uuid.NewSHA1(m.Command, fmt.Appendf(nil, "%s\n%d", stream, i))
-		if batch[i], err = encode(stream, id, m, e, key); err != nil {
-			return Result{}, err
+	var batch []esdb.EventData
+	for _, c := range commits {
+		if c.Meta.Subject != commits[0].Meta.Subject {
+			return Result{}, fmt.Errorf("append %s: its events are of several subjects", stream)
+		}
+		c.Meta.Fingerprint = key.MAC(c.Meta.Request)
+		for i, e := range c.Events {
+			encoded, err := encode(stream, uuid.NewSHA1(c.Meta.Command, fmt.Appendf(nil, "%s\n%d", stream, i)), c.Meta, e, key)
+			if err != nil {
+				return Result{}, err
+			}
+			batch = append(batch, encoded)
 		}
 	}
 	res, err := l.append(ctx, stream, last, batch)

@@ -25,13 +25,13 @@ type keyring struct {
 	flight singleflight.Group
 }
 
-// keysCached bounds the keyring's memory to about 150 MB, reached only by logs
-// with as many clients.
+// keysCached bounds the keyring's memory to about 150 MB unless told otherwise, reached
+// only by logs with as many clients.
 const keysCached = 1 << 20
 
-func newKeyring(l *Log, master eventschema.Master) *keyring {
-	cache, err := lru.New[domain.ID, eventschema.DataKey](keysCached)
-	gone, err2 := lru.New[domain.ID, struct{}](keysCached / 16)
+func newKeyring(l *Log, master eventschema.Master, keys int) *keyring {
+	cache, err := lru.New[domain.ID, eventschema.DataKey](keys)
+	gone, err2 := lru.New[domain.ID, struct{}](max(keys/16, 1))
 	if err != nil || err2 != nil {
 		panic(errors.Join(err, err2)) // the sizes are positive
 	}
