@@ -86,6 +86,9 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCur
 	if w, ok := l.walk(); ok {
 		return f.walk(ctx, w, values, n)
 	}
+	if g, ok := groupings[l.sorts[0]]; ok && len(l.sorts) == 1 && l.asOf == nil {
+		return f.grouped(ctx, g, values, n)
+	}
 	return f.sorted(ctx, values, n, false)
 }
 
