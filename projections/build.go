@@ -202,6 +202,11 @@ func (t *tables) index(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("index %s: %w", t.schema, err)
 	}
+	if t.p.Name == clients.Name {
+		if err := t.sortBuilt(ctx); err != nil {
+			return err
+		}
+	}
 	names, err := t.names(ctx, t.db)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func (e *engine) find(ctx context.Context, tx pgx.Tx, schema, name string) ([]st
 // which may have been made since.
 func (e *engine) showAll(ctx context.Context, tx pgx.Tx) error {
 	if !e.alone {
-		_, err := tx.Exec(ctx, fmt.Sprintf("grant usage on schema annals_read to %s, %s; grant select on annals_read.freshness to %[1]s", postgres.Reader, postgres.Finder))
+		_, err := tx.Exec(ctx, fmt.Sprintf("grant usage on schema annals_read to %s, %s; grant select on annals_read.freshness, annals_read.sorts to %[1]s", postgres.Reader, postgres.Finder))
 		if err != nil {
 			return err
 		}

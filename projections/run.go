@@ -69,6 +69,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { r.readStart(ctx) })
 	for _, p := range r.cfg.Projectors {
 		wg.Go(func() { r.keep(ctx, e, p) })
+		if p.Name == clients.Name {
+			wg.Go(func() { r.keepSorts(ctx, e) })
+		}
 	}
 	wg.Wait()
 	return nil

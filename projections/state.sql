@@ -54,3 +54,21 @@ create or replace view annals_read.freshness as
     from annals_projections.checkpoints c
     where c.state = 'live' or c.state = 'building' and not exists (
         select from annals_projections.active a where a.projector = c.projector);
+
+-- What clients are sorted and filtered by, of which an index is made while it is asked for now and then.
+create table if not exists annals_projections.sorts (
+    name       text primary key,
+    expression text not null, -- over a row of clients
+    used_at    timestamptz not null default now()
+);
+
+-- Of which of these there is an index.
+create table if not exists annals_projections.sorted (
+    schema     text not null references annals_projections.checkpoints on delete cascade,
+    expression text not null,
+    primary key (schema, expression)
+);
+
+create or replace view annals_read.sorts as
+    select s.name, s.expression from annals_projections.sorts s join annals_projections.sorted x on x.expression = s.expression
+        join annals_projections.active a on a.schema = x.schema and a.projector = 'clients';

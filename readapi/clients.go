@@ -323,6 +323,7 @@ func (a *API) parse(ctx context.Context, l *clientList, in listRequest) error {
 	if err := a.resolveTags(ctx, l); err != nil {
 		return err
 	}
+	a.index(ctx, l)
 	l.compile()
 	return nil
 }

@@ -3,6 +3,7 @@ package readapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // listField is a field of clients in lists: as SQL about a row c, and as it is shown.
 type listField struct {
 	filter.Field
+	index bool   // there may be an index of it, made when it is asked for
 	value string // what it is filtered by; null where empty
 	sort  column // and sorted by; of a text its beginning
 	show  func(*clientRecordRow) any
@@ -35,7 +37,7 @@ var listFields = func() map[string]listField {
 		if sort.sql == "" {
 			sort.sql = value
 		}
-		all[name] = listField{f, value, sort, show}
+		all[name] = listField{f, false, value, sort, show}
 	}
 	text := func(name, column string, show func(*clientRecordRow) any) {
 		add(name, "(c.keys ->> "+literal(name)+`) collate "C"`, stringColumn(column), show)
@@ -82,6 +84,11 @@ var listFields = func() map[string]listField {
 	boolean("portal.access", "c.portal_access", func(r *clientRecordRow) any { return r.PortalAccess })
 	boolean("portal.override", "c.portal_override", func(r *clientRecordRow) any { return r.PortalOverride })
 	boolean("favourite", favourite, func(r *clientRecordRow) any { return r.Favourite })
+	// Not of what is sorted by names of others, is several values, or changes with every event.
+	for name, f := range all {
+		f.index = walks[name].from == "" && groupings[name].names == "" && !slices.Contains([]string{"id", "tags", "favourite", "revision"}, name)
+		all[name] = f
+	}
 	for _, name := range filter.Names() {
 		if _, ok := all[name]; !ok {
 			f, _ := filter.Lookup(name, nil)
@@ -105,7 +112,7 @@ func beginning(path string) string {
 // byPath is a field that is kept by its path.
 func byPath(f filter.Field) listField {
 	key := "(c.keys ->> " + literal(f.Name) + ")"
-	out := listField{Field: f, value: key + ` collate "C"`, sort: stringColumn(beginning(f.Name)), show: func(r *clientRecordRow) any { return r.Details[f.Name] }}
+	out := listField{Field: f, index: true, value: key + ` collate "C"`, sort: stringColumn(beginning(f.Name)), show: func(r *clientRecordRow) any { return r.Details[f.Name] }}
 	switch f.Type {
 	case filter.Number:
 		out.value = fmt.Sprintf(`(case when %[1]s ~ '^-?[0-9]{1,30}(\.[0-9]{1,30})?$' then %[1]s::numeric end)`, key)
@@ -113,12 +120,14 @@ func byPath(f filter.Field) listField {
 	case filter.Boolean:
 		out.value = "(" + key + " = 'true')"
 		out.sort = column{out.value, "boolean"}
-		if strings.HasPrefix(f.Name, "consents.") {
-			break
-		}
 	case filter.Several:
-		out.value = "(c.keys -> " + literal(f.Name) + ")"
-	case filter.Text, filter.Date, filter.Time, filter.Choice, filter.Reference:
+		out.value, out.index = "(c.keys -> "+literal(f.Name)+")", false
+	case filter.Date, filter.Time, filter.Choice, filter.Reference:
+		out.value = out.sort.sql // they are short
+	case filter.Text:
+	}
+	for _, any := range []string{"meta.", "external_ids."} {
+		out.index = out.index && !strings.HasPrefix(f.Name, any) // they can be called whatever somebody likes
 	}
 	return out
 }

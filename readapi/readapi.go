@@ -31,6 +31,10 @@ type API struct {
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 
+	// Want has an index come into being of an expression over the rows of clients; nil: there will be none.
+	Want func(ctx context.Context, name, expression string) error
+
+	indexes  indexes
 	counting time.Duration // how long a list may wait for its number; countTime if zero
 }
 
