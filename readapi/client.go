@@ -191,6 +191,7 @@ func (a *API) client(ctx context.Context, in *byID) (*one[clientRecord], error) 
 	out, err := fetchOne(ctx, a, wholeSource, q, *in, "client", clientRecordRow.record)
 	if err == nil {
 		out.Body.Warnings = warnings
+		a.opened(ctx, in.ID)
 	}
 	return out, err
 }

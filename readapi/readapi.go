@@ -17,6 +17,7 @@ import (
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 	"annals/internal/reader"
+	"annals/internal/recent"
 	"annals/internal/refusals"
 )
 
@@ -26,8 +27,9 @@ type API struct {
 	// Uses tells when API keys were last used.
 	Uses     func(context.Context, []domain.ID) (map[domain.ID]time.Time, error)
 	Refusals *refusals.Store
-	Blobs    *blobs.Store // of documents; nil answers none
-	Live     *Live        // nil: nobody is told of changes; see [API.Follow]
+	Blobs    *blobs.Store  // of documents; nil answers none
+	Recent   *recent.Store // which clients employees have opened last; nil: nobody any
+	Live     *Live         // nil: nobody is told of changes; see [API.Follow]
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 
@@ -43,6 +45,7 @@ func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
 	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.queried)
+	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
 	get(api, "/api/v1/clients/{id}/activity/{item}", "One thing that happened with a client", a.oneActivity)

@@ -20,6 +20,7 @@ import (
 	"annals/internal/oidc"
 	processes "annals/internal/process"
 	"annals/internal/reader"
+	"annals/internal/recent"
 	"annals/internal/refusals"
 	"annals/internal/replay"
 	"annals/internal/version"
@@ -39,6 +40,9 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	if err := s.refusals.Register(s.metrics); err != nil {
 		return fmt.Errorf("metrics: %w", err)
+	}
+	if s.recent, err = recent.Open(ctx, s.pool, s.logger); err != nil {
+		return err
 	}
 	if s.jobs, err = jobs.Open(ctx, s.pool, jobs.Config{Logger: s.logger, Now: now}); err != nil {
 		return err
@@ -61,7 +65,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
-	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Now: now}
+	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Now: now}
 	s.reads.Want = func(ctx context.Context, name, expression string) error { return projections.Want(ctx, s.pool, name, expression) }
 	s.live = s.reads.Follow(s.log, s.logger)
 	store := commands.NewStore(s.log)

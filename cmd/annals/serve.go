@@ -22,6 +22,7 @@ import (
 	"annals/internal/jobs"
 	"annals/internal/live"
 	processes "annals/internal/process"
+	"annals/internal/recent"
 	"annals/internal/refusals"
 	"annals/projections"
 	"annals/readapi"
@@ -49,6 +50,7 @@ type server struct {
 	commands *commands.API
 	reads    *readapi.API
 	refusals *refusals.Store
+	recent   *recent.Store
 	jobs     *jobs.Jobs
 	runner   *projections.Runner
 	rules    *processes.Runner
@@ -98,6 +100,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	}
 	if cfg.role("api") {
 		g.Go(func() error { return s.live.Run(running) })
+		g.Go(func() error { return s.recent.Run(running) })
 	}
 	g.Go(func() error { return s.refusals.Run(running) })
 	routes, err := s.routes() //nolint:contextcheck // requests have one of their own
@@ -147,6 +150,9 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	defer cancel()
 	if err := s.refusals.Flush(stopping); err != nil { // of the last requests
 		logger.ErrorContext(ctx, "refusals could not be written", "err", err)
+	}
+	if err := s.recent.Flush(stopping); err != nil {
+		logger.ErrorContext(ctx, "which clients were opened last could not be written", "err", err)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -30,6 +30,7 @@ import (
 	"annals/internal/mail"
 	"annals/internal/postgres/pgtest"
 	"annals/internal/reader"
+	"annals/internal/recent"
 	"annals/internal/refusals"
 	"annals/internal/replay"
 	"annals/projections"
@@ -46,6 +47,7 @@ type System struct {
 	Commands *commands.API
 	Reads    *readapi.API
 	Refusals *refusals.Store
+	Recent   *recent.Store
 	Mailbox  *Mailbox
 	Blobs    *blobs.Store
 	Limits   httpapi.Limits // none unless a test sets them before [System.Serve]
@@ -145,12 +147,15 @@ func (s *System) open(tb testing.TB) {
 	if s.Refusals, err = refusals.Open(tb.Context(), s.DB, s.Clock.Now, s.Logs.Logger()); err != nil {
 		tb.Fatal(err)
 	}
+	if s.Recent, err = recent.Open(tb.Context(), s.DB, s.Logs.Logger()); err != nil {
+		tb.Fatal(err)
+	}
 	s.Blobs, err = blobs.Open(tb.Context(), s.storage, blobs.Config{Secret: s.Log.Secret, DB: s.DB, Now: s.Clock.Now, Logger: s.Logs.Logger()})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Blobs.Close() })
-	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Now: s.Clock.Now}
+	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Now: s.Clock.Now}
 	s.Reads.Want = func(ctx context.Context, name, expression string) error { return projections.Want(ctx, s.DB, name, expression) }
 	s.Commands = &commands.API{
 		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,

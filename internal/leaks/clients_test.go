@@ -120,6 +120,7 @@ func idClients(s *state) (out []client) {
 func (a *asker) readClient(route string) {
 	for _, n := range someOf(a, a.now.clients, 2) {
 		a.one(route, n, a.v.sees(a.now.clients[n].place), func(r answer) {
+			a.opens(n)
 			a.compare(r.request, map[string]string{n.String(): line(a.clientLine(n), a.warnings(n))},
 				map[string]string{field(r.json(), "id"): line(clientItem(r.json()), warningsOf(r.json()))})
 		})

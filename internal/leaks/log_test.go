@@ -42,6 +42,7 @@ type org struct {
 	unwanted  map[id]map[string]string // how somebody wants to be told of a kind, if not in the page
 	views     map[id]savedView
 	begins    map[id]beginning // by role
+	opened    map[id][]id      // clients, by whom, the last one first
 	position  string           // of the last event
 }
 
@@ -65,7 +66,7 @@ func newOrg(w *world, seed uint64, number int, at time.Time) *org {
 		w: w, name: fmt.Sprintf("%d/%d", seed, number), rnd: rand.New(rand.NewPCG(seed, uint64(number))), now: newState(), clock: at,
 		ends: map[string]eventlog.Revision{}, events: map[id][]event{}, tokens: map[id]string{}, hired: set{}, actor: domain.System,
 		things: map[id]thing{}, defined: map[id]definition{}, partners: map[id]id{}, codes: map[id]string{}, stories: map[id][]event{},
-		told: map[id][]notice{}, unwanted: map[id]map[string]string{}, views: map[id]savedView{}, begins: map[id]beginning{},
+		told: map[id][]notice{}, unwanted: map[id]map[string]string{}, views: map[id]savedView{}, begins: map[id]beginning{}, opened: map[id][]id{},
 	}
 }
 

@@ -18,6 +18,7 @@ func init() {
 		"GET /api/openapi.json":              nil,
 		"GET /api/v1/clients":                (*asker).readClients,
 		"GET /api/v1/clients/{id}":           (*asker).readClient,
+		"GET /api/v1/clients/recent":         (*asker).readRecent,
 		"GET /api/v1/clients/{id}/history":   (*asker).readClientHistory,
 		"GET /api/v1/clients/{id}/replay":    (*asker).readReplay,
 		"GET /api/v1/clients/{id}/access":    (*asker).readAccess,
