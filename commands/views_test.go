@@ -44,7 +44,7 @@ func TestViews(t *testing.T) {
 
 	body := Map{
 		"name": " " + unique("Leads"), "columns": []Map{{"field": "name", "width": 180, "frozen": true}, {"field": "custom.contract"}},
-		"filter": Map{"status": []string{"lead"}, "desk": nil}, "q": "anna", "sort": []string{"-created_at", "name"}, "shared": Map{"with": "nobody"},
+		"filter": Map{"and": []Map{{"field": "status", "op": "one_of", "value": []string{"lead"}}, {"field": "desk", "op": "empty"}}}, "q": "anna", "sort": []string{"-created_at", "name"}, "shared": Map{"with": "nobody"},
 	}
 	r := head.Post(t, viewsPath, body, "Idempotency-Key", "view").Want(t, 201)
 	again(t, r, head.Post(t, viewsPath, body, "Idempotency-Key", "view"))
@@ -52,7 +52,7 @@ func TestViews(t *testing.T) {
 	path := viewsPath + "/" + id
 	v := head.Get(t, path).Want(t, 200)
 	if diff := cmp.Diff(Map{
-		"columns": []any{Map{"field": "name", "width": 180.0, "frozen": true}, Map{"field": "custom.contract"}}, "filter": Map{"status": []any{"lead"}, "desk": nil},
+		"columns": []any{Map{"field": "name", "width": 180.0, "frozen": true}, Map{"field": "custom.contract"}}, "filter": Map{"and": []any{Map{"field": "status", "op": "one_of", "value": []any{"lead"}}, Map{"field": "desk", "op": "empty"}}},
 		"q": "anna", "sort": []any{"-created_at", "name"}, "shared": Map{"with": "nobody"}, "mine": true, "favourite": false, "default": false, "default_for": []any{},
 		"owner": Map{"id": head.ID, "name": "Head"},
 	}, pickOut(v, "columns", "filter", "q", "sort", "shared", "mine", "favourite", "default", "default_for", "owner")); diff != "" {

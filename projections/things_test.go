@@ -231,7 +231,7 @@ func (th *things) view(t *rapid.T) {
 	d := view.Definition{Name: drawWord(t), Q: rapid.SampledFrom([]string{"", "anna"}).Draw(t, "q")}
 	if rapid.Bool().Draw(t, "much") {
 		d.Columns = []view.Column{{Field: "name", Width: rapid.IntRange(20, 30).Draw(t, "width"), Frozen: true}, {Field: "custom.c"}}
-		d.Filter, d.Sort = json.RawMessage(`{"a":"'"}`), []string{"-name"}
+		d.Filter, d.Sort = json.RawMessage(`{"field":"name","op":"is","value":"'"}`), []string{"-name"}
 	}
 	d.Shared = rapid.SampledFrom([]view.Shared{{}, {With: view.Everybody}, {With: view.Desk, ID: th.c.desk}, {With: view.Project, ID: th.c.project}}).Draw(t, "shared")
 	if len(th.views) == 0 || drawKind(t, 4) == 0 {

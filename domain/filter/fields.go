@@ -25,6 +25,7 @@ const (
 	Choice    Type = "choice"    // one of some keys
 	Reference Type = "reference" // an id
 	Several   Type = "several"   // any number of keys
+	Unknown   Type = "unknown"   // of a custom field, where it is not looked up
 )
 
 // The operators.
@@ -56,7 +57,19 @@ const (
 )
 
 // Operators are those of each type.
-var Operators = map[Type][]string{
+var Operators = func() map[Type][]string {
+	all := operators
+	for _, t := range []Type{Text, Number, Date, Time, Boolean, Choice, Reference, Several} {
+		for _, op := range all[t] {
+			if !slices.Contains(all[Unknown], op) {
+				all[Unknown] = append(all[Unknown], op)
+			}
+		}
+	}
+	return all
+}()
+
+var operators = map[Type][]string{
 	Text:      {Is, IsNot, OneOf, NoneOf, Contains, NotContains, BeginsWith, EndsWith, Empty, NotEmpty},
 	Number:    {Is, IsNot, OneOf, NoneOf, Greater, AtLeast, Less, AtMost, Between, Empty, NotEmpty},
 	Date:      {Is, IsNot, Before, OnOrBefore, After, OnOrAfter, Between, InLast, InNext, Empty, NotEmpty},
@@ -140,6 +153,9 @@ func Lookup(name string, custom func(key string) (field.Type, bool)) (Field, boo
 // Custom is the key of the custom field that a name is of.
 func Custom(name string) (key string, ok bool) { return strings.CutPrefix(name, "custom.") }
 
+// AnyCustom takes all custom fields for defined, of types that are not known.
+func AnyCustom(string) (field.Type, bool) { return "", true }
+
 // OfCustom is the type of a custom field's values in filters.
 func OfCustom(t field.Type) Type {
 	switch t {
@@ -158,6 +174,7 @@ func OfCustom(t field.Type) Type {
 	case field.Employee, field.Client:
 		return Reference
 	case field.Text, field.LongText, field.Email, field.Phone, field.URL:
+		return Text
 	}
-	return Text
+	return Unknown
 }

@@ -225,6 +225,15 @@ func (p *parser) value(at string, n Node, v any) (out Value) {
 	}
 	var err error
 	switch n.Field.Type {
+	case Unknown:
+		switch v := v.(type) {
+		case string:
+			keep(domain.CheckText(at, v, maxText))
+		case json.Number, bool:
+		default:
+			p.fault(at, "type", "has to be a text, a number, true or false")
+		}
+		return out
 	case Date, Time:
 		out.Moment, err = parseMoment(at, v)
 		keep(err)
@@ -273,7 +282,7 @@ func (p *parser) value(at string, n Node, v any) (out Value) {
 		if out.ID, err = uuid.Parse(s); err != nil {
 			p.fault(at, "malformed", "%q is not the id of one%s", cut(s), orRefs(who))
 		}
-	case Text, Several, Number, Date, Time, Boolean:
+	case Text, Several, Number, Date, Time, Boolean, Unknown:
 	}
 	return out
 }

@@ -3,12 +3,12 @@ package view
 import (
 	"encoding/json"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"annals/domain"
 	"annals/domain/desk"
+	"annals/domain/filter"
 	"annals/domain/registry"
 )
 
@@ -229,11 +229,9 @@ func checkName(at, name, given string, seen map[string]bool) error {
 	return nil
 }
 
-var fieldPattern = regexp.MustCompile(`^[a-z_]+(\.[A-Za-z0-9_-]+)*$`)
-
 // checkField says why a list has no column of that name.
 func checkField(name string) error {
-	if !fieldPattern.MatchString(name) {
+	if _, ok := filter.Lookup(name, filter.AnyCustom); !ok {
 		return domain.Errorf(domain.Invalid, "unknown", "is no name of a column, as in created_at or custom.contract")
 	}
 	return nil
@@ -241,10 +239,8 @@ func checkField(name string) error {
 
 // checkFilter says what is wrong with a filter.
 func checkFilter(raw json.RawMessage) error {
-	if len(raw) > 0 && raw[0] != '{' {
-		return domain.Fault("filter", "type", "has to be an object")
-	}
-	return nil
+	_, err := filter.Parse("filter", raw, filter.AnyCustom)
+	return err
 }
 
 // normalFilter is the filter in one form, so that it can be told whether it is the same,
