@@ -60,7 +60,11 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	if err := b.startNode(ctx, logger, serving); err != nil {
 		return nil, err
 	}
-	if b.log, err = eventlog.Open(eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger, Keys: cfg.keys}); err != nil {
+	settings := eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger}
+	if cfg.forgetful {
+		settings.Keys = 4096
+	}
+	if b.log, err = eventlog.Open(settings); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, func(context.Context) error { b.log.Close(); return nil })
@@ -113,7 +117,7 @@ func (b *backend) startNode(ctx context.Context, logger *slog.Logger, serving bo
 	}
 	b.node, err = esnode.Start(ctx, esnode.Config{
 		Listen: listen, Database: b.database, Logger: logger,
-		CertFile: b.eventStoreCert, KeyFile: b.eventStoreKey, AdminPassword: b.eventStorePass,
+		CertFile: b.eventStoreCert, KeyFile: b.eventStoreKey, AdminPassword: b.eventStorePass, Forgetful: b.forgetful,
 	})
 	if err != nil {
 		return fmt.Errorf("embedded node: %w", err)

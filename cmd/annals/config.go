@@ -50,7 +50,7 @@ type config struct {
 	origins          string
 	proxies          string
 	rate             string
-	keys             int // data keys of clients that are remembered; 0: as many as the log remembers by itself
+	forgetful        bool // what is written is not needed again: little is kept in memory
 }
 
 type setting struct {

@@ -26,9 +26,8 @@ import (
 	"annals/internal/version"
 )
 
-// mostGenerating is how much memory is taken before it is collected more eagerly. Most of
-// it is what the embedded node remembers, where it runs in this process.
-const mostGenerating = 240 << 20
+// mostGenerating is how much memory is taken before it is collected more eagerly.
+const mostGenerating = 200 << 20
 
 // mostGenerated is how many clients somebody can ask for.
 const mostGenerated = 10_000_000
@@ -68,7 +67,7 @@ standard error says who.`,
 		if err != nil {
 			return err
 		}
-		cfg.keys = atOnce // a client is needed while it is made, and then no more
+		cfg.forgetful = true
 		if os.Getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(mostGenerating)
 		}
@@ -83,7 +82,6 @@ standard error says who.`,
 }
 
 func generateDemo(cmd *cobra.Command, b *backend, seed uint64, clients int, logger *slog.Logger) error {
-	defer prof()()
 	ctx, began := cmd.Context(), now()
 	credentials, err := auth.Open(ctx, b.pool, now, auth.MasterBox(b.master))
 	if err != nil {

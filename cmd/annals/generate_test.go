@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func (g *generated) command(t *testing.T, clients int) string {
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(io.Discard)
-	cmd.SetArgs([]string{"demo", "generate", "--clients", fmt.Sprint(clients), "--seed", fmt.Sprint(g.seed), "--database", g.database, "--data", g.data})
+	cmd.SetArgs([]string{"demo", "generate", "--clients", strconv.Itoa(clients), "--seed", strconv.FormatUint(g.seed, 10), "--database", g.database, "--data", g.data})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatalf("generate %d: %v", clients, err)
 	}
@@ -91,49 +92,54 @@ func (g *generated) events(t *testing.T) (n int) {
 	return n
 }
 
+// How many clients are made at first, and how many there are in the end.
+const (
+	fewClients  = 60
+	manyClients = 150
+)
+
 // TestGenerate makes clients, makes them again, makes more of them, and looks at what the read models have.
 func TestGenerate(t *testing.T) {
 	g := newGenerated(t)
-	if out := g.command(t, 120); !strings.HasPrefix(out, "generated 120 clients of seed 5 (0 were there already): ") {
+	if out := g.command(t, fewClients); !strings.HasPrefix(out, fmt.Sprintf("generated %d clients of seed 5 (0 were there already): ", fewClients)) {
 		t.Errorf("at first: %s", out)
 	}
 	before := g.events(t)
-	if out := g.command(t, 120); out != "nothing was added: the first 120 clients of seed 5 are there already\n" {
+	if out := g.command(t, fewClients); out != fmt.Sprintf("nothing was added: the first %d clients of seed 5 are there already\n", fewClients) {
 		t.Errorf("again: %s", out)
 	}
 	if n := g.events(t); n != before {
 		t.Errorf("making the same again added %d events", n-before)
 	}
 
-	// Whoever was interrupted left some behind and others not, or not all of them.
-	left := 0
+	// Whoever was interrupted left some behind and others not, and of one not all.
+	left := map[int]bool{fewClients: true, fewClients + 1: true, fewClients + 20: true}
 	g.beside(t, func(b *backend, from *generate.Generator) {
 		m := &making{log: b.log, generator: from, out: io.Discard}
-		for _, n := range []int{120, 121, 200, 150} {
+		for n := range left {
 			if err := m.client(t.Context(), n, false); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for n := range 300 {
+		for n := fewClients + 21; ; n++ {
 			c, err := from.Client(n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n < 202 || len(c.Streams) == 1 {
-				continue
+			if len(c.Streams) > 1 {
+				left[n] = true
+				if err := m.append(t.Context(), n, c.Streams[0]); err != nil {
+					t.Fatal(err)
+				}
+				return
 			}
-			// Of this one, the client alone.
-			if err := m.append(t.Context(), n, c.Streams[0]); err != nil {
-				t.Fatal(err)
-			}
-			left++
-			break
 		}
 	})
-	if out := g.command(t, 300); left != 1 || !strings.HasPrefix(out, "generated 175 clients of seed 5 (125 were there already): ") {
+	there := fewClients + len(left)
+	if out := g.command(t, manyClients); !strings.HasPrefix(out, fmt.Sprintf("generated %d clients of seed 5 (%d were there already): ", manyClients-there, there)) {
 		t.Errorf("more: %s", out)
 	}
-	want := expect(t, g, 300)
+	want := expect(t, g, manyClients)
 	if n := g.events(t) - before; n != want.events-want.first {
 		t.Errorf("going on added %d events, want %d", n, want.events-want.first)
 	}
@@ -142,7 +148,7 @@ func TestGenerate(t *testing.T) {
 
 // expected is what there has to be.
 type expected struct {
-	clients, events, first int // first: the events of the first 120
+	clients, events, first int // first: the events of the few
 	counts                 map[string]int
 }
 
@@ -152,7 +158,7 @@ func expect(t *testing.T, g *generated, n int) expected {
 	e := expected{clients: n, counts: map[string]int{}}
 	g.beside(t, func(_ *backend, from *generate.Generator) {
 		for i := range n {
-			if i == 120 {
+			if i == fewClients {
 				e.first = e.events
 			}
 			c, err := from.Client(i)

@@ -40,6 +40,8 @@ type Config struct {
 	MaxAppendSize int
 	// Logger takes what an operator should know. The default discards it.
 	Logger *slog.Logger
+	// Forgetful nodes keep next to nothing in memory: for those that are only written to, each stream once.
+	Forgetful bool
 }
 
 const (
@@ -134,7 +136,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n.run, n.stop = context.WithCancel(context.Background())
 	n.listener = listener
 	n.serve(tlsConfig)
-	e, err := engine.Open(ctx, engine.Options{Database: cfg.Database, Logger: cfg.Logger})
+	options := engine.Options{Database: cfg.Database, Logger: cfg.Logger}
+	if cfg.Forgetful {
+		options.TailEvents, options.TailBytes, options.Heads = 1024, 1<<20, 1024
+	}
+	e, err := engine.Open(ctx, options)
 	if err == nil {
 		if err = n.found(ctx, e); err == nil {
 			n.engine.Store(e)

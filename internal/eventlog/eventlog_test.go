@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/go-cmp/cmp"
@@ -158,6 +159,41 @@ func TestSameCommandAgain(t *testing.T) {
 	}
 	if n := len(all(t, l, stream)); n != 3 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// TestAppendAll: what several commands led to is there with each one's circumstances, and once.
+func TestAppendAll(t *testing.T) {
+	l := openLog(t, esnodetest.Start(t), func(c *Config) { c.Keys = 1 })
+	stream, first, second := Stream(domain.Client, uuid.New()), by(), by()
+	second.At = first.At.Add(time.Hour)
+	commits := []Commit{{first, []any{kim()}}, {second, []any{client.Retagged{Added: []string{"a"}}, client.Deactivated{Reason: "x"}}}}
+	done, err := l.AppendAll(t.Context(), stream, NoStream, commits...)
+	if err != nil || done.Revision != 2 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	mustAppend(t, l, Stream(domain.Client, uuid.New()), NoStream, kim()) // whose key is remembered instead
+	if again, err := l.AppendAll(t.Context(), stream, NoStream, commits...); err != nil || again != done {
+		t.Errorf("again: %+v, %v, want %+v", again, err, done)
+	}
+	// The events are those that appending one after the other would have made.
+	if alone, err := l.Append(t.Context(), stream, 0, second, commits[1].Events...); err != nil || alone != done {
+		t.Errorf("the second alone: %+v, %v, want %+v", alone, err, done)
+	}
+	got := all(t, l, stream)
+	if len(got) != 3 {
+		t.Fatalf("%d events", len(got))
+	}
+	for i, m := range []domain.Meta{first, second, second} {
+		if got[i].Meta.Command != m.Command || !got[i].Meta.At.Equal(m.At) {
+			t.Errorf("event %d is of %s at %v", i, got[i].Meta.Command, got[i].Meta.At)
+		}
+	}
+	commits[1].Meta.Subject = uuid.New()
+	for name, commits := range map[string][]Commit{"nothing": nil, "of two subjects": commits} {
+		if res, err := l.AppendAll(t.Context(), Stream(domain.Client, uuid.New()), NoStream, commits...); err == nil {
+			t.Errorf("%s: %+v", name, res)
+		}
 	}
 }
 

@@ -15,8 +15,13 @@ type number struct {
 	digits string // within the country
 }
 
-func (l *locale) mobile(rnd *rand.Rand) number   { return number{l, fill(rnd, pick(rnd, l.mobiles))} }
-func (l *locale) landline(rnd *rand.Rand) number { return number{l, fill(rnd, pick(rnd, l.landlines))} }
+func (l *locale) mobile(rnd *rand.Rand) number {
+	return number{l, fill(rnd, pick(rnd, l.mobiles))}
+}
+
+func (l *locale) landline(rnd *rand.Rand) number {
+	return number{l, fill(rnd, pick(rnd, l.landlines))}
+}
 
 // notations is how many ways there are to write a number.
 const notations = 6

@@ -25,8 +25,8 @@ import (
 )
 
 // found has the domain decide how the company of a seed comes to be.
-func found(t testing.TB, seed uint64) domain.World {
-	t.Helper()
+func found(tb testing.TB, seed uint64) domain.World {
+	tb.Helper()
 	w := domain.World{}
 	for _, s := range Organisation(seed, "test") {
 		var err error
@@ -42,10 +42,10 @@ func found(t testing.TB, seed uint64) domain.World {
 		case field.Command:
 			err = step(w, s, field.Aggregate, c)
 		default:
-			t.Fatalf("%T is nobody's command", c)
+			tb.Fatalf("%T is nobody's command", c)
 		}
 		if err != nil {
-			t.Fatalf("%T of %s: %v", s.Command, s.Ref.Stream(), err)
+			tb.Fatalf("%T of %s: %v", s.Command, s.Ref.Stream(), err)
 		}
 	}
 	return w
@@ -59,8 +59,8 @@ func step[S, C, E any](w domain.World, s Step, d domain.Decider[S, C, E], c C) e
 }
 
 // some are these clients, made by two at a time.
-func some(t testing.TB, g *Generator, from, to int) []Client {
-	t.Helper()
+func some(tb testing.TB, g *Generator, from, to int) []Client {
+	tb.Helper()
 	out := make([]Client, to-from)
 	var work errgroup.Group
 	work.SetLimit(2)
@@ -71,7 +71,7 @@ func some(t testing.TB, g *Generator, from, to int) []Client {
 		})
 	}
 	if err := work.Wait(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
@@ -100,7 +100,7 @@ func TestAnyClient(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		g, n := rapid.SampledFrom(all).Draw(rt, "seed"), rapid.IntRange(0, 50_000_000).Draw(rt, "n")
-		for i := range 10 {
+		for i := range 3 {
 			c, err := g.Client(n + i)
 			if err != nil {
 				rt.Fatal(err)
@@ -135,7 +135,7 @@ func check(t rapid.TB, c Client) {
 
 // TestRealistic counts what there is among many clients.
 func TestRealistic(t *testing.T) {
-	const many = 6000
+	const many = 2500
 	n, statuses, tagged, projects := map[string]int{}, map[client.Status]int{}, map[string]int{}, map[domain.ID]int{}
 	emails, scripts := map[string]int{}, map[string]bool{}
 	for _, c := range some(t, New(1, "test", found(t, 1)), 0, many) {
@@ -254,7 +254,7 @@ func TestPhones(t *testing.T) {
 	g := &Generator{seed: 3}
 	for _, l := range locales {
 		rnd := g.random(0, ofLife)
-		for range 200 {
+		for range 25 {
 			for _, n := range []number{l.mobile(rnd), l.landline(rnd)} {
 				for notation := range notations {
 					text := n.write(notation)

@@ -141,7 +141,7 @@ func fill(rnd *rand.Rand, pattern string) string {
 	for i, c := range out {
 		switch c {
 		case '#':
-			out[i] = byte('0' + rnd.IntN(10))
+			out[i] = "0123456789"[rnd.IntN(10)]
 		case '?':
 			out[i] = "ABCDEFGHJKLMNPRSTUWXY"[rnd.IntN(21)]
 		}

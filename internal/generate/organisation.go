@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"annals/domain"
@@ -71,7 +72,7 @@ func newOrganisation(seed uint64, w domain.World) *organisation {
 		local := l.latin(first) + "." + l.latin(last)
 		called[local]++
 		if n := called[local]; n > 1 {
-			local += fmt.Sprint(n)
+			local += strconv.Itoa(n)
 		}
 		c := &colleague{id: derive(from, "employee/%s", local), register: employee.Register{
 			Name: first.text + " " + last.text, Email: fmt.Sprintf("%s@company-%d.example", local, seed),

@@ -35,6 +35,8 @@ type Options struct {
 	// TailBytes and TailEvents bound the latest events kept in memory for live subscribers.
 	// The defaults are 32 MiB and 16,384.
 	TailBytes, TailEvents int
+	// Heads is how many streams' last revisions are kept in memory. The default is 200,000.
+	Heads int
 	// VacuumDelay is how long after a tombstone its rows' space is given back. The default is 1 s.
 	VacuumDelay time.Duration
 	// Now is the clock that dates events. The default is time.Now.
@@ -53,6 +55,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.TailEvents == 0 {
 		o.TailEvents = 16384
+	}
+	if o.Heads == 0 {
+		o.Heads = 200_000
 	}
 	if o.VacuumDelay == 0 {
 		o.VacuumDelay = time.Second
@@ -78,9 +83,6 @@ type Engine struct {
 	vacuum  chan string // the transaction that erased something last
 }
 
-// headsCached bounds the streams whose last revision is kept in memory.
-const headsCached = 200_000
-
 // Open opens the log in o.Database, creating its table when there is none, and takes the writer's lock. While
 // PostgreSQL is starting it tries again until ctx ends. It fails with ErrLocked when another process holds the log.
 func Open(ctx context.Context, o Options) (*Engine, error) {
@@ -97,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 
 	e := &Engine{opts: o, closed: make(chan struct{}), vacuum: make(chan string, 1)}
 	e.tail = newTail(o.TailEvents, o.TailBytes)
-	if e.heads, err = lru.New[string, head](headsCached); err != nil {
+	if e.heads, err = lru.New[string, head](o.Heads); err != nil {
 		return nil, fmt.Errorf("head cache: %w", err)
 	}
 	if e.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
