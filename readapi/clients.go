@@ -559,6 +559,9 @@ func (listedClient) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schem
 	item := *r.Schema(reflect.TypeFor[clientItem](), false, "")
 	item.Properties = maps.Clone(item.Properties)
 	item.Properties["matches"] = s.Properties["matches"]
+	part := *r.SchemaFromRef(item.Properties["address"].Ref)
+	part.Required = nil // likewise
+	item.Properties["address"] = &part
 	item.Required = []string{"id"} // with fields, the others are there only if they are among them
 	item.AdditionalProperties = true
 	return &item

@@ -176,7 +176,7 @@ func chosen(r *clientRecordRow, fields []listField) map[string]any {
 		switch v := value.(type) {
 		case json.RawMessage:
 			if v == nil {
-				value = nothing(f.Type)
+				value = nothing(f)
 			}
 		case *time.Time:
 			if v == nil {
@@ -193,13 +193,16 @@ func chosen(r *clientRecordRow, fields []listField) map[string]any {
 }
 
 // nothing is how a field is shown that has no value.
-func nothing(t filter.Type) any {
-	switch t {
+func nothing(f listField) any {
+	switch f.Type {
 	case filter.Text:
+		if strings.HasPrefix(f.Name, "other_") {
+			return []string{}
+		}
 		return ""
 	case filter.Several:
 		return []string{}
-	case filter.Number, filter.Date, filter.Time, filter.Boolean, filter.Choice, filter.Reference:
+	case filter.Unknown, filter.Number, filter.Date, filter.Time, filter.Boolean, filter.Choice, filter.Reference:
 	}
 	return nil
 }
