@@ -233,8 +233,8 @@ func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*clientPage, err
 	return a.list(ctx, l, listRequest{in.After, nil, in.Q, in.Sort, in.Fields, in.Limit, in.Cursor, in.AsOf, nil})
 }
 
-// queried answers which of the clients that the caller sees meet a filter.
-func (a *API) queried(ctx context.Context, in *ClientsQuery) (*clientPage, error) {
+// Query answers which of the clients that the caller sees meet a filter.
+func (a *API) Query(ctx context.Context, in *ClientsQuery) (*clientPage, error) {
 	b := in.Body
 	return a.list(ctx, a.newList(ctx), listRequest{in.After, json.RawMessage(b.Filter), b.Q, strings.Join(b.Sort, ","), b.Fields, b.Limit, b.Cursor, b.AsOf, b.Facets})
 }

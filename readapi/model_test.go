@@ -895,7 +895,7 @@ func (ms *models) askModel(t *testing.T, r *drawn) {
 	var got []uuid.UUID
 	var last *clientPage
 	for {
-		page, err := ms.queried(ctx, &req)
+		page, err := ms.Query(ctx, &req)
 		if err != nil {
 			t.Fatalf("%s: %v", described(), err)
 		}
@@ -924,7 +924,7 @@ func (ms *models) askModel(t *testing.T, r *drawn) {
 	rest := got[:len(got)-len(last.Body.Items)]
 	for back := last.Body.PrevCursor; back != ""; {
 		req.Body.Cursor = back
-		page, err := ms.queried(ctx, &req)
+		page, err := ms.Query(ctx, &req)
 		if err != nil {
 			t.Fatalf("%s: %v", described(), err)
 		}

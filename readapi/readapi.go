@@ -44,7 +44,7 @@ type API struct {
 func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
-	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.queried)
+	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.Query)
 	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above
 	get(api, "/api/v1/clients/{id}", "One client", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)

@@ -66,7 +66,9 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
 	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Now: now}
-	s.reads.Want = func(ctx context.Context, name, expression string) error { return projections.Want(ctx, s.pool, name, expression) }
+	s.reads.Want = func(ctx context.Context, name, expression string) error {
+		return projections.Want(ctx, s.pool, name, expression)
+	}
 	s.live = s.reads.Follow(s.log, s.logger)
 	store := commands.NewStore(s.log)
 	store.Logger = s.logger

@@ -125,7 +125,7 @@ func (r *run) firstPages(ctx context.Context, api *readapi.API, owner *pgxpool.P
 			for _, c := range page.Body.Items {
 				got = append(got, c.ID.String()+c.Name+c.Project.Name)
 			}
-			count = page.Body.Total.Count
+			count = min(page.Body.Total.Count, 1000)
 			return nil
 		}
 		by := func() error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func (f *firm) place() client.Assignment {
 }
 
 // emptyModels brings empty read models about, as a first start does.
-func (r *run) emptyModels(ctx context.Context, url string) (err error) {
+func (r *run) emptyModels(ctx context.Context, url string, names ...string) (err error) {
 	master, err := eventschema.NewLocalMaster(make([]byte, 32))
 	if err != nil {
 		return err
@@ -101,6 +102,9 @@ func (r *run) emptyModels(ctx context.Context, url string) (err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	for _, p := range projections.All {
+		if len(names) > 0 && !slices.Contains(names, p.Name) {
+			continue
+		}
 		if err := projections.Rebuild(ctx, projections.Config{Database: url, Log: log, Logger: r.Logger}, p.Name); err != nil {
 			return err
 		}
@@ -108,14 +112,20 @@ func (r *run) emptyModels(ctx context.Context, url string) (err error) {
 	return nil
 }
 
+// emptyAgain builds the read model of clients again, with the indexes that have been
+// asked for.
+func (r *run) emptyAgain(ctx context.Context, url string) error {
+	return r.emptyModels(ctx, url, "clients")
+}
+
 var clientColumns = []string{
 	"id", "type", "first_name", "middle_name", "last_name", "company", "email", "phone", "website", "street", "city", "region", "postal_code", "country",
-	"keys", "words", "project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "since", "revision",
+	"keys", "words", "project_id", "desk_id", "manager_id", "status", "tags", "created_at", "updated_at", "since", "revision", "deactivated_at", "last_contacted_at",
 }
 
 // fill puts the firm and so many clients into the read models, as the projectors would have left them.
 func (f *firm) fill(ctx context.Context, url string, clients int) error {
-	conn, done, err := connect(ctx, url, map[string]string{"synchronous_commit": "off"})
+	conn, done, err := connect(ctx, url, map[string]string{"synchronous_commit": "off", "enable_seqscan": "on"})
 	if err != nil {
 		return err
 	}
@@ -132,11 +142,15 @@ func (f *firm) fill(ctx context.Context, url string, clients int) error {
 	if err := f.fillOrganisation(ctx, conn, schemas["organisation"]); err != nil {
 		return err
 	}
-	var drop []string
-	rows, err = conn.Query(ctx, `select format('drop index %I.%I', $1::text, relname) from pg_index i join pg_class c on c.oid = i.indexrelid
-		where i.indrelid = format('%I.clients', $1::text)::regclass and not indisprimary`, schemas["clients"])
+	var drop, create []string
+	rows, err = conn.Query(ctx, `select format('drop index %I.%I', $1::text, relname), pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indexrelid
+		where i.indrelid in (format('%I.clients', $1::text)::regclass, format('%I.client_times', $1::text)::regclass) and not indisprimary`, schemas["clients"])
+	var dropping, creating string
 	if err == nil {
-		drop, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		_, err = pgx.ForEachRow(rows, []any{&dropping, &creating}, func() error {
+			drop, create = append(drop, dropping), append(create, creating)
+			return nil
+		})
 	}
 	if err == nil {
 		_, err = conn.Exec(ctx, strings.Join(drop, ";"))
@@ -151,7 +165,11 @@ func (f *firm) fill(ctx context.Context, url string, clients int) error {
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
-	return index(ctx, url, schemas["clients"])
+	_, err = conn.Exec(ctx, fmt.Sprintf(`insert into %[1]s.client_times select id, updated_at, project_id, desk_id, manager_id from %[1]s.clients`, pgx.Identifier{schemas["clients"]}.Sanitize()))
+	if err != nil {
+		return fmt.Errorf("times: %w", err)
+	}
+	return index(ctx, url, schemas["clients"], create)
 }
 
 func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema string) error {
@@ -189,24 +207,36 @@ func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema stri
 // row is the n-th client.
 func (f *firm) row(n int, at time.Time) []any {
 	d, a := person(n), f.place()
-	keys, words := projections.Derived(d)
-	id := func(v domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: v, Valid: v != uuid.Nil} }
 	var tags []string
 	for len(tags) < f.rnd.IntN(3) {
 		tags = append(tags, tagNames[f.rnd.IntN(len(tagNames))])
 	}
+	if n%5 < 3 {
+		d.Custom = map[string]any{"budget": strconv.Itoa(f.rnd.IntN(100_000))}
+	}
+	keys, words := projections.Derived(d)
+	var gone, contacted *time.Time
+	if f.rnd.IntN(30) == 0 {
+		gone = &at
+	}
+	if f.rnd.IntN(2) == 0 {
+		contacted = new(at.Add(time.Duration(f.rnd.IntN(1000)) * time.Hour))
+	}
+	if n%10_000 == 0 {
+		tags = append(tags, "rare")
+	}
+	id := func(v domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: v, Valid: v != uuid.Nil} }
 	slices.Sort(tags)
 	status := []client.Status{client.Lead, client.Active, client.Active, client.Inactive}[f.rnd.IntN(4)]
 	return []any{
 		f.id(), string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.Company, d.Email, d.Phone, d.Website,
 		d.Address.Street, d.Address.City, d.Address.Region, d.Address.PostalCode, d.Address.Country,
-		keys, words, id(a.ProjectID), id(a.DeskID), id(a.ManagerID), string(status), append([]string{}, slices.Compact(tags)...), at, at, at, 0,
+		keys, words, id(a.ProjectID), id(a.DeskID), id(a.ManagerID), string(status), append([]string{}, slices.Compact(tags)...), at, at, at, 0, gone, contacted,
 	}
 }
 
 // index makes the indexes of clients and lets PostgreSQL know the table.
-func index(ctx context.Context, url, schema string) error {
-	i := slices.IndexFunc(projections.All, func(p *projections.Projector) bool { return p.Name == "clients" })
+func index(ctx context.Context, url, schema string, create []string) error {
 	conn, done, err := connect(ctx, url, nil)
 	if err != nil {
 		return err
@@ -217,11 +247,15 @@ func index(ctx context.Context, url, schema string) error {
 		return fmt.Errorf("trigrams: %w", err)
 	}
 	path := pgx.Identifier{schema}.Sanitize() + ", " + pgx.Identifier{trigrams}.Sanitize()
-	if err := indexes(ctx, url, path, projections.All[i].Indexes); err != nil {
+	if err := indexes(ctx, url, path, strings.Join(create, ";")); err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, "vacuum analyze "+pgx.Identifier{schema, "clients"}.Sanitize()) // as autovacuum will before long
-	return err
+	for _, table := range []string{"clients", "client_times", "client_counts", "client_words"} { // as autovacuum will before long
+		if _, err := conn.Exec(ctx, "vacuum analyze "+pgx.Identifier{schema, table}.Sanitize()); err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+	}
+	return nil
 }
 
 // indexes creates indexes as a rebuild does, two at a time.
