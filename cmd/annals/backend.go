@@ -62,7 +62,7 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	}
 	settings := eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger}
 	if cfg.forgetful {
-		settings.Keys = 4096
+		settings.Keys, settings.WriteTimeout = 4096, time.Minute // nobody waits for a single one
 	}
 	if b.log, err = eventlog.Open(settings); err != nil {
 		return nil, err

@@ -97,6 +97,9 @@ func generateDemo(cmd *cobra.Command, b *backend, seed uint64, clients int, logg
 	fmt.Fprintf(cmd.ErrOrStderr(), "the company: %s\nsign in with the password %s as %s\n", counted(generate.Counts(seed)), demoPassword, strings.Join(generate.SignIns(seed), ", "))
 	m := &making{log: b.log, generator: generate.New(seed, version.String(), world), fresh: fresh, out: cmd.ErrOrStderr()}
 	made, err := m.run(ctx, clients)
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted") // and not however the log told it
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w (%d clients were added: run it again to go on)", err, made.clients)

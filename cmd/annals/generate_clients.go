@@ -19,10 +19,11 @@ import (
 
 const (
 	// atOnce is how many clients are begun before all of them are in the log: none is before
-	// all of earlier ones are, by which it is told where to go on.
+	// all of earlier ones are, by which it is told where to go on. Were it less, what was
+	// interrupted before would be taken for whole.
 	atOnce = 2048
 	// appenders is how many appends wait for the log.
-	appenders = 512
+	appenders = 256
 	// telling is how often progress is told.
 	telling = 2 * time.Second
 )
