@@ -3,6 +3,7 @@ package readapi
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
@@ -24,8 +25,8 @@ func TestPolicyOfViews(t *testing.T) {
 			id := uuid.New()
 			views[id.String()] = view.Aggregate.Evolve(view.State{}, view.Created{OwnerID: nth(owner), Definition: view.Definition{Shared: with}})
 			m.exec(t, `insert into views (id, owner_id, name, columns, filter, q, sort, shared, desk_id, project_id, created_at, updated_at, revision)
-				select $1, $2, '', '[]', '', '', '{}', coalesce(nullif($3, ''), 'nobody'), case $3 when 'desk' then $4::uuid end, case $3 when 'project' then $4::uuid end, now(), now(), 0`,
-				id, nth(owner), with.With, with.ID)
+				select $1, $2, '', '[]', '', '', '{}', coalesce(nullif($3, ''), 'nobody'), case $3 when 'desk' then $4::uuid end, case $3 when 'project' then $4::uuid end, $5::timestamptz, $5, 0`,
+				id, nth(owner), with.With, with.ID, time.Now())
 			m.exec(t, `insert into default_views (role, view_id, set_at) values ($1::text, $1::uuid, now())`, id.String())
 			for who := 1; who <= 3; who++ {
 				m.exec(t, `insert into view_favourites (employee_id, view_id, starred_at) values ($1, $2, now())`, nth(who), id)

@@ -284,7 +284,8 @@ func holdsNUL(v any) bool {
 // check says why somebody may not share a view so: with a desk or project they have to
 // see it, and to be permitted to share views there.
 func (s Shared) check(w domain.World, by domain.Authority) error {
-	place, there := domain.Place{}, false
+	var place domain.Place
+	var there bool
 	switch s.With {
 	case Desk:
 		d := domain.Look[desk.State](w, domain.Ref{Category: domain.Desk, ID: s.ID})
