@@ -11,6 +11,7 @@ create index if not exists clients_manager_name on clients (manager_id, name_key
 create index if not exists clients_search on clients using gin (search gin_trgm_ops);
 create index if not exists clients_tags on clients using gin (tags);
 create index if not exists client_times_updated on client_times (updated_at, client_id) include (project_id, desk_id, manager_id);
+create index if not exists client_counts_all on client_counts (project_id) where status = '*';
 create index if not exists client_words_beginning on client_words (length(word), word);
 create index if not exists client_words_end on client_words (length(word), reverse(word) collate "C");
 create index if not exists client_contacts_client on client_contacts (client_id, at);

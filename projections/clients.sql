@@ -113,7 +113,8 @@ end $$;
 
 create trigger keep_past before update on clients for each row when (old.since <> new.since) execute function keep_past();
 
--- How many clients there are of each kind that lists are counted by. The zero id stands for none.
+-- How many clients there are of each kind that lists are counted by. The zero id stands for none. Rows of the status * are
+-- of all statuses, and of all managers where there is a desk: few enough to be added up for every list.
 create table client_counts (
     project_id uuid not null,
     desk_id    uuid not null,
@@ -140,6 +141,8 @@ begin
     insert into client_counts
         select coalesce(project_id, uuid_nil.id), coalesce(desk_id, uuid_nil.id), coalesce(manager_id, uuid_nil.id), status, deactivated_at is null, count(*)
         from added, (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id) group by 1, 2, 3, 4, 5
+        union all select coalesce(project_id, uuid_nil.id), coalesce(desk_id, uuid_nil.id), case when desk_id is null then coalesce(manager_id, uuid_nil.id) else uuid_nil.id end, '*', true, count(*)
+        from added, (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id) group by 1, 2, 3
         on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
     insert into client_words
         select word, count(*) from added, unnest(string_to_array(btrim(search, ' '), ' ')) word where word >= ':' and length(word) between 3 and 32 group by word
@@ -152,13 +155,18 @@ begin
     if (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null)
         is distinct from (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null) then
         insert into client_counts
-            select coalesce(x.project_id, uuid_nil.id), coalesce(x.desk_id, uuid_nil.id), coalesce(x.manager_id, uuid_nil.id), x.status, x.active, x.n
-            from (values (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null, -1),
-                (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null, 1)) x (project_id, desk_id, manager_id, status, active, n),
-                (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id)
+            select project_id, desk_id, manager_id, status, active, sum(n) from (
+                select coalesce(x.project_id, none.id), coalesce(x.desk_id, none.id), coalesce(x.manager_id, none.id), x.status, x.active, x.n
+                from (values (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null, -1),
+                    (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null, 1)) x (project_id, desk_id, manager_id, status, active, n),
+                    (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)
+                union all select coalesce(x.project_id, none.id), coalesce(x.desk_id, none.id), case when x.desk_id is null then coalesce(x.manager_id, none.id) else none.id end, '*', true, x.n
+                from (values (old.project_id, old.desk_id, old.manager_id, -1), (new.project_id, new.desk_id, new.manager_id, 1)) x (project_id, desk_id, manager_id, n),
+                    (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) y (project_id, desk_id, manager_id, status, active, n)
+            group by 1, 2, 3, 4, 5 having sum(n) <> 0
             on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
         delete from client_counts where n = 0 and project_id = coalesce(old.project_id, '00000000-0000-0000-0000-000000000000')
-            and desk_id = coalesce(old.desk_id, '00000000-0000-0000-0000-000000000000') and manager_id = coalesce(old.manager_id, '00000000-0000-0000-0000-000000000000');
+            and desk_id = coalesce(old.desk_id, '00000000-0000-0000-0000-000000000000');
     end if;
     if old.search <> new.search then
         insert into client_words

@@ -178,7 +178,7 @@ func TestPlans(t *testing.T) {
 			if err := m.parse(as(t, a), l, listRequest{sort: sort}); err != nil {
 				t.Fatal(err)
 			}
-			f := &finding{clientList: l, api: m.API}
+			f := &finding{clientList: l, api: m.API, keys: l.keys}
 			q, sql := f.arms(walks[l.sorts[0]], f.turned()[0], nil, 51)
 			sql, args := q.only(sql)
 			var plan []string

@@ -195,12 +195,14 @@ type clientList struct {
 	tags    map[string]meaning    // and tags
 	indexed map[string]walk       // fields that have an index
 
-	q       *query
-	past    string   // the parameter of asOf
-	vis     string   // what the caller sees
-	conds   []string // what is asked for
-	levels  []string // how well a search is met
-	implied int      // how many of the first conds the query's arms imply
+	q        *query
+	past     string   // the parameter of asOf
+	vis      string   // what the caller sees
+	conds    []string // what is asked for
+	levels   []string // how well a search is met
+	expected int      // how many are found, as PostgreSQL expects
+	total    *int     // and as was counted with the page
+	implied  int      // how many of the first conds the query's arms imply
 }
 
 // clientCursor is where a page ended, or began.
@@ -269,14 +271,14 @@ func (a *API) list(ctx context.Context, l *clientList, in listRequest) (*clientP
 		return nil, err
 	}
 	out := &clientPage{}
-	if err := a.position(ctx, out); err != nil {
+	if err := a.position(ctx, out); err != nil { // before what is found: it is at least that fresh
 		return nil, err
 	}
 	hits, err := l.find(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	if out.Body.Total, err = l.total(ctx, a, hits); err != nil {
+	if out.Body.Total, err = l.size(ctx, a, hits); err != nil {
 		return nil, err
 	}
 	if out.Body.Facets, err = l.count(ctx, a); err != nil {
@@ -447,6 +449,9 @@ func (l *clientList) show(ctx context.Context, a *API, hits []hit, out *clientPa
 	if l.asOf != nil {
 		at = q.bind(*l.asOf)
 		s.from = strings.Replace(s.from, "annals_read.clients c", asTable(at)+" c", 1)
+	}
+	if !slices.ContainsFunc(l.fields, func(f listField) bool { return f.detail }) {
+		s.columns = strings.Replace(s.columns, "c.details", "null::jsonb as details", 1)
 	}
 	if slices.ContainsFunc(l.fields, func(f listField) bool { return f.Name == "favourite" }) {
 		s.columns = strings.Replace(s.columns, "false as favourite", l.mine(favourite)+" as favourite", 1)

@@ -53,7 +53,11 @@ var dimensions = []string{"project", "desk", "manager", "status", "active"}
 
 // numbers are the rows of client_counts as if each were a client.
 const numbers = `(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
-	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, status, case when not active then now() end as deactivated_at, n from annals_read.client_counts) c`
+	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, status, case when not active then now() end as deactivated_at, n from annals_read.client_counts where status <> '*') c`
+
+// numbersOfAll are fewer, and do for what the caller sees: of those on a desk the managers are left out, and of all the status.
+const numbersOfAll = `(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
+	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, n from annals_read.client_counts where status = '*') c`
 
 // counted says whether the numbers are kept of what is asked for.
 func (l *clientList) counted() bool {
@@ -63,15 +67,22 @@ func (l *clientList) counted() bool {
 // countTime is how long a list may wait for its number.
 const countTime = 60 * time.Millisecond
 
-// total is how many clients there are. What is found says so itself if it is all of it.
-func (l *clientList) total(ctx context.Context, a *API, hits []hit) (total, error) {
+// size is how many clients there are. What is found says so itself if it is all of it.
+func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error) {
 	if l.at == nil && len(hits) <= l.limit {
 		return total{Count: len(hits), Exact: true}, nil
+	}
+	if l.total != nil {
+		return total{Count: *l.total, Exact: true}, nil
 	}
 	var t total
 	var b pgx.Batch
 	if l.counted() {
-		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", numbers, l.met()))
+		of := numbers
+		if len(l.filter.Fields()) == 0 && l.who.Rights[domain.ClientsView] != domain.Own {
+			of = numbersOfAll
+		}
+		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", of, l.met()))
 		b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 		t.Exact = true
 		return t, a.DB.Find(ctx, &b, 0)
@@ -80,7 +91,7 @@ func (l *clientList) total(ctx context.Context, a *API, hits []hit) (total, erro
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 	err := a.DB.Find(ctx, &b, cmp.Or(a.counting, countTime))
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
-		t.Count, err = l.estimate(ctx, a)
+		t.Count, err = l.estimate(ctx, a, l.met())
 		return t, err
 	}
 	if err != nil {
@@ -93,14 +104,14 @@ func (l *clientList) total(ctx context.Context, a *API, hits []hit) (total, erro
 }
 
 // estimate is how many there are as PostgreSQL plans for.
-func (l *clientList) estimate(ctx context.Context, a *API) (int, error) {
+func (l *clientList) estimate(ctx context.Context, a *API, cond string) (int, error) {
 	var plan []struct {
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`
 		}
 	}
 	var b pgx.Batch
-	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), l.met()))
+	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), cond))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
 	if err := a.DB.Find(ctx, &b, 0); err != nil || len(plan) == 0 {
 		return 0, fmt.Errorf("estimate: %w", err)
@@ -109,10 +120,10 @@ func (l *clientList) estimate(ctx context.Context, a *API) (int, error) {
 }
 
 // Limits of counting by values: of how many clients each is looked at, and otherwise
-// which part of all clients.
+// how many of them.
 const (
 	mostCounted = 20_000
-	oneIn       = 50
+	sampled     = 8_000
 )
 
 // count counts by the facets that are asked for.
@@ -160,13 +171,22 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 	if l.asOf != nil {
 		return l.ask(ctx, a, found(""), out, 1)
 	}
-	if err := l.ask(ctx, a, found(fmt.Sprintf(" limit %d", mostCounted+1)), out, 1); err != nil || all.Values[0].Count <= mostCounted {
+	expected, err := l.estimate(ctx, a, l.met())
+	if err != nil {
 		return err
+	}
+	if expected <= 2*mostCounted {
+		err := l.ask(ctx, a, found(fmt.Sprintf(" limit %d", mostCounted+1)), out, 1)
+		if err != nil || all.Values[0].Count <= mostCounted {
+			return err
+		}
+		expected = max(expected, mostCounted)
 	}
 	for _, name := range names {
 		*out[name] = facet{Values: []facetValue{}}
 	}
-	return l.ask(ctx, a, found(fmt.Sprintf(" and c.id < '%02x000000-0000-0000-0000-000000000000'::uuid", 256/oneIn)), out, 256/float64(256/oneIn))
+	part := max(1, int64(1<<32*float64(sampled)/float64(expected)))
+	return l.ask(ctx, a, found(fmt.Sprintf(" and c.id < '%08x-0000-0000-0000-000000000000'::uuid", part)), out, (1<<32)/float64(part))
 }
 
 // byValue counts those that were found by the values of a field.

@@ -15,10 +15,11 @@ import (
 // listField is a field of clients in lists: as SQL about a row c, and as it is shown.
 type listField struct {
 	filter.Field
-	index bool   // there may be an index of it, made when it is asked for
-	value string // what it is filtered by; null where empty
-	sort  column // and sorted by; of a text its beginning
-	show  func(*clientRecordRow) any
+	detail bool   // it is kept among the details
+	index  bool   // there may be an index of it, made when it is asked for
+	value  string // what it is filtered by; null where empty
+	sort   column // and sorted by; of a text its beginning
+	show   func(*clientRecordRow) any
 }
 
 // longestSort is how many letters of a text are sorted by.
@@ -37,7 +38,7 @@ var listFields = func() map[string]listField {
 		if sort.sql == "" {
 			sort.sql = value
 		}
-		all[name] = listField{f, false, value, sort, show}
+		all[name] = listField{Field: f, value: value, sort: sort, show: show}
 	}
 	text := func(name, column string, show func(*clientRecordRow) any) {
 		add(name, "(c.keys ->> "+literal(name)+`) collate "C"`, stringColumn(column), show)
@@ -112,7 +113,7 @@ func beginning(path string) string {
 // byPath is a field that is kept by its path.
 func byPath(f filter.Field) listField {
 	key := "(c.keys ->> " + literal(f.Name) + ")"
-	out := listField{Field: f, index: true, value: key + ` collate "C"`, sort: stringColumn(beginning(f.Name)), show: func(r *clientRecordRow) any { return r.Details[f.Name] }}
+	out := listField{Field: f, detail: true, index: true, value: key + ` collate "C"`, sort: stringColumn(beginning(f.Name)), show: func(r *clientRecordRow) any { return r.Details[f.Name] }}
 	switch f.Type {
 	case filter.Number:
 		out.value = fmt.Sprintf(`(case when %[1]s ~ '^-?[0-9]{1,30}(\.[0-9]{1,30})?$' then %[1]s::numeric end)`, key)

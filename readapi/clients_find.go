@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -44,9 +45,34 @@ var walks = map[string]walk{
 	"updated_at": {"annals_read.client_times t", "t", "t.client_id", "t.updated_at", false, false},
 }
 
+// gathered is how many clients are gathered and sorted rather than looked for along an
+// index, as PostgreSQL expects their number.
+const gathered = 4000
+
 // find returns the clients on the page, and one more if there are more.
 func (l *clientList) find(ctx context.Context, a *API) ([]hit, error) {
+	hits, err := l.found(ctx, a)
+	if err != nil {
+		return nil, badCursor(err)
+	}
+	return hits, nil
+}
+
+func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 	n := l.limit + 1
+	if l.at != nil && l.at.Level >= max(len(l.levels), 1) {
+		return nil, errCursor
+	}
+	w, _ := l.walk()
+	if len(l.conds)+len(l.levels) > l.implied || l.asOf != nil || l.vis != "true" && !w.armed {
+		expected, err := l.estimate(ctx, a, l.met())
+		if err != nil {
+			return nil, err
+		}
+		if l.expected = expected; expected <= gathered || l.asOf != nil {
+			return l.gather(ctx, a, n)
+		}
+	}
 	first, step, end := 0, 1, max(len(l.levels), 1)
 	if l.back {
 		first, step, end = end-1, -1, -1
@@ -54,39 +80,75 @@ func (l *clientList) find(ctx context.Context, a *API) ([]hit, error) {
 	at := l.at
 	if at != nil {
 		first = at.Level
-		if first >= max(len(l.levels), 1) {
-			return nil, errCursor
-		}
 	}
 	var out []hit
 	for level := first; level != end && len(out) < n; level += step {
 		found, err := l.level(ctx, a, level, at, n-len(out))
 		if err != nil {
-			return nil, badCursor(err)
+			return nil, err
 		}
 		out, at = append(out, found...), nil
 	}
 	return out, nil
 }
 
+// gather finds those of all levels at once, and counts them.
+func (l *clientList) gather(ctx context.Context, a *API, n int) ([]hit, error) {
+	f := &finding{clientList: l, api: a, keys: l.keys, conds: l.conds, counts: l.at == nil}
+	var values []*string
+	if l.at != nil {
+		values = l.at.Values
+	}
+	if last := len(l.levels) - 1; last >= 0 {
+		f.conds = append(slices.Clip(f.conds), l.levels[last])
+		level := "case"
+		for i, cond := range l.levels[:last] {
+			level += fmt.Sprintf(" when %s then %d", cond, i)
+		}
+		f.keys = append([]key{{column{fmt.Sprintf("(%s else %d end)", level, last), "int"}, false}}, l.keys...)
+		if l.at != nil {
+			values = append([]*string{new(strconv.Itoa(l.at.Level))}, values...)
+		}
+		if last == 0 {
+			f.keys[0].sql = "0"
+		}
+	}
+	hits, err := f.sorted(ctx, values, n, l.asOf == nil)
+	for i := range hits {
+		if len(l.levels) > 0 {
+			hits[i].level, _ = strconv.Atoi(*hits[i].values[0])
+			hits[i].values = hits[i].values[1:]
+		}
+	}
+	return hits, err
+}
+
 // level finds those of one level of a search, or all if nothing is searched for.
 func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCursor, n int) ([]hit, error) {
 	conds := slices.Clone(l.conds)
+	expected := l.expected
 	if len(l.levels) > 0 {
 		conds = append(conds, l.levels[level])
 		if level > 0 {
 			conds = append(conds, "not "+l.levels[level-1])
 		}
+		var err error
+		if expected, err = l.estimate(ctx, a, l.vis+" and "+strings.Join(conds, " and ")); err != nil {
+			return nil, err
+		}
 	}
-	f := &finding{clientList: l, api: a, conds: conds, level: level}
+	f := &finding{clientList: l, api: a, keys: l.keys, conds: conds, level: level}
 	var values []*string
 	if at != nil {
 		values = at.Values
 	}
+	if len(l.levels) > 0 && expected <= gathered {
+		return f.sorted(ctx, values, n, true)
+	}
 	if w, ok := l.walk(); ok {
 		return f.walk(ctx, w, values, n)
 	}
-	if g, ok := groupings[l.sorts[0]]; ok && len(l.sorts) == 1 && l.asOf == nil {
+	if g, ok := groupings[l.sorts[0]]; ok && len(l.sorts) == 1 {
 		return f.grouped(ctx, g, values, n)
 	}
 	return f.sorted(ctx, values, n, false)
@@ -107,9 +169,11 @@ func (l *clientList) walk() (walk, bool) {
 // finding is the search for the clients of one level.
 type finding struct {
 	*clientList
-	api   *API
-	conds []string
-	level int
+	api    *API
+	keys   []key
+	conds  []string
+	level  int
+	counts bool // how many there are
 }
 
 func (f *finding) all() string { return strings.Join(append(slices.Clip(f.conds), "true"), " and ") }
@@ -121,7 +185,12 @@ func (f *finding) ask(ctx context.Context, q *query, sql string) ([]hit, error) 
 	sql, args := q.only(sql)
 	b.Queue(sql, args...).Query(func(r pgx.Rows) error {
 		h := hit{level: f.level}
-		_, err := pgx.ForEachRow(r, []any{&h.id, &h.values}, func() error {
+		into := []any{&h.id, &h.values}
+		if f.counts {
+			f.total = new(int)
+			into = append(into, f.total)
+		}
+		_, err := pgx.ForEachRow(r, into, func() error {
 			out = append(out, h)
 			h.values = nil
 			return nil
@@ -174,7 +243,11 @@ func (f *finding) sorted(ctx context.Context, at []*string, n int, fence bool) (
 	if fence {
 		offset = " offset 0"
 	}
-	return f.ask(ctx, q, fmt.Sprintf("select k%d, array[%s] from (select %s from %s where %s%s) found order by %s limit %d",
+	count := ""
+	if f.counts {
+		count = ", count(*) over ()"
+	}
+	return f.ask(ctx, q, fmt.Sprintf("select k%d, array[%s]"+count+" from (select %s from %s where %s%s) found order by %s limit %d",
 		len(keys)-1, strings.Join(values, ", "), strings.Join(names, ", "), f.from(), where, offset, f.order(renamed), n))
 }
 

@@ -63,7 +63,7 @@ func (f *finding) grouped(ctx context.Context, g grouping, at []*string, n int) 
 	if f.back {
 		return out, nil // those of no group come after
 	}
-	rest := &finding{f.clientList, f.api, append(slices.Clip(f.conds), g.order+" is null"), f.level}
+	rest := &finding{clientList: f.clientList, api: f.api, keys: f.keys, conds: append(slices.Clip(f.conds), g.order+" is null"), level: f.level}
 	found, err := rest.sorted(ctx, nil, n-len(out), false)
 	return append(out, found...), err
 }

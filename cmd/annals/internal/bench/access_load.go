@@ -18,6 +18,7 @@ import (
 	"annals/domain"
 	"annals/domain/client"
 	"annals/eventschema"
+	"annals/internal/textfold"
 	"annals/projections"
 )
 
@@ -176,11 +177,14 @@ func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema stri
 	var projects, desks, names [][]any
 	at := now()
 	for i, p := range f.projects {
-		projects = append(projects, []any{p, fmt.Sprintf("%s %d", trades[i%len(trades)], i), f.desks[i][0], at, 0})
+		name := fmt.Sprintf("%s %d", trades[i%len(trades)], i)
+		projects = append(projects, []any{p, name, textfold.Fold(name), f.desks[i][0], at, 0})
 		for j, d := range f.desks[i] {
-			desks = append(desks, []any{d, p, fmt.Sprintf("%s %d", cities[j%len(cities)], i), j == 0, at, 0})
+			name := fmt.Sprintf("%s %d", cities[j%len(cities)], i)
+			desks = append(desks, []any{d, p, name, textfold.Fold(name), j == 0, at, 0})
 			for _, m := range f.staff[i][j] {
-				names = append(names, []any{m, firstNames[f.rnd.IntN(len(firstNames))] + " Manager"})
+				name := firstNames[f.rnd.IntN(len(firstNames))] + " " + lastParts[f.rnd.IntN(len(lastParts))] + lastParts[f.rnd.IntN(len(lastParts))]
+				names = append(names, []any{m, name, textfold.Fold(name)})
 			}
 		}
 	}
@@ -189,9 +193,9 @@ func (f *firm) fillOrganisation(ctx context.Context, conn *pgx.Conn, schema stri
 		columns []string
 		rows    [][]any
 	}{
-		{"projects", []string{"id", "name", "default_desk_id", "created_at", "revision"}, projects},
-		{"desks", []string{"id", "project_id", "name", "is_default", "created_at", "revision"}, desks},
-		{"names", []string{"id", "name"}, names},
+		{"projects", []string{"id", "name", "name_key", "default_desk_id", "created_at", "revision"}, projects},
+		{"desks", []string{"id", "project_id", "name", "name_key", "is_default", "created_at", "revision"}, desks},
+		{"names", []string{"id", "name", "name_key"}, names},
 	} {
 		table := pgx.Identifier{schema, t.name}
 		if _, err := conn.CopyFrom(ctx, table, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
