@@ -127,8 +127,8 @@ create table client_counts (
 
 create policy nobody on client_counts for select to public using (false);
 
--- The words that clients are found by and in how many places each is, those that may be mistyped: to search by what
--- somebody may have meant.
+-- The words that clients are found by and in how many places each is, but for numbers: to know whether there is such a
+-- word, and to search by what somebody may have meant.
 create table client_words (
     word text collate "C" primary key,
     n    bigint not null
@@ -145,7 +145,7 @@ begin
         from added, (values ('00000000-0000-0000-0000-000000000000'::uuid)) uuid_nil (id) group by 1, 2, 3
         on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
     insert into client_words
-        select word, count(*) from added, unnest(string_to_array(btrim(search, ' '), ' ')) word where word >= ':' and length(word) between 3 and 32 group by word
+        select word, count(*) from added, unnest(string_to_array(btrim(search, ' '), ' ')) word where word >= ':' and length(word) <= 32 group by word
         on conflict (word) do update set n = client_words.n + excluded.n;
     return null;
 end $$;
@@ -173,7 +173,7 @@ begin
             select word, sum(n) from (
                 select word, 1 as n from unnest(string_to_array(btrim(new.search, ' '), ' ')) word
                 union all select word, -1 from unnest(string_to_array(btrim(old.search, ' '), ' ')) word) x
-            where word >= ':' and length(word) between 3 and 32 group by word having sum(n) <> 0
+            where word >= ':' and length(word) <= 32 group by word having sum(n) <> 0
             on conflict (word) do update set n = client_words.n + excluded.n;
         delete from client_words where n = 0 and word = any (string_to_array(btrim(old.search, ' '), ' '));
     end if;

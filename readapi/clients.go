@@ -196,13 +196,13 @@ type clientList struct {
 	indexed map[string]walk       // fields that have an index
 
 	q        *query
-	past     string   // the parameter of asOf
-	vis      string   // what the caller sees
-	conds    []string // what is asked for
-	levels   []string // how well a search is met
-	expected int      // how many are found, as PostgreSQL expects
-	total    *int     // and as was counted with the page
-	implied  int      // how many of the first conds the query's arms imply
+	past     string      // the parameter of asOf
+	vis      string      // what the caller sees
+	conds    []string    // what is asked for
+	levels   []string    // how well a search is met
+	expected expectation // of all that is asked for
+	total    *int        // and as was counted with the page
+	implied  int         // how many of the first conds the query's arms imply
 }
 
 // clientCursor is where a page ended, or began.
@@ -308,7 +308,7 @@ func (a *API) parse(ctx context.Context, l *clientList, in listRequest) error {
 	}
 	switch in.sort {
 	case "":
-		f.Add(l.parseSort(map[bool]string{true: "name", false: "-created_at"}[l.sort == relevance]))
+		f.Add(l.parseSort("-created_at"))
 	default:
 		f.Add(l.parseSort(in.sort))
 	}

@@ -87,11 +87,15 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 		t.Exact = true
 		return t, a.DB.Find(ctx, &b, 0)
 	}
+	if l.expected.rows > gathered || len(l.levels) > 0 && l.expected.rows > searched { // an index that has them all would be read through before the first of them
+		return total{Count: l.expected.rows}, nil
+	}
 	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.met(), countMost+1))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 	err := a.DB.Find(ctx, &b, cmp.Or(a.counting, countTime))
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
-		t.Count, err = l.estimate(ctx, a, l.met())
+		expected, err := l.estimate(ctx, a, l.met())
+		t.Count = expected.rows
 		return t, err
 	}
 	if err != nil {
@@ -103,20 +107,36 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 	return t, nil
 }
 
-// estimate is how many there are as PostgreSQL plans for.
-func (l *clientList) estimate(ctx context.Context, a *API, cond string) (int, error) {
+// expectation is how many rows PostgreSQL plans for, and what it reckons they cost.
+type expectation struct {
+	rows int
+	cost float64
+}
+
+// rare says whether they are better gathered than looked for along an index: not where no
+// index has them, unless they are hardly there.
+func (e expectation) rare() bool { return e.rows <= gathered && (e.cost <= dear || e.rows <= fewest) }
+
+const (
+	dear   = 20_000
+	fewest = 100
+)
+
+// estimate is what PostgreSQL expects of a condition.
+func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expectation, error) {
 	var plan []struct {
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`
+			Cost float64 `json:"Total Cost"`
 		}
 	}
 	var b pgx.Batch
 	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), cond))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
 	if err := a.DB.Find(ctx, &b, 0); err != nil || len(plan) == 0 {
-		return 0, fmt.Errorf("estimate: %w", err)
+		return expectation{}, fmt.Errorf("estimate: %w", err)
 	}
-	return int(plan[0].Plan.Rows), nil
+	return expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost}, nil
 }
 
 // Limits of counting by values: of how many clients each is looked at, and otherwise
@@ -171,10 +191,11 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 	if l.asOf != nil {
 		return l.ask(ctx, a, found(""), out, 1)
 	}
-	expected, err := l.estimate(ctx, a, l.met())
+	plan, err := l.estimate(ctx, a, l.met())
 	if err != nil {
 		return err
 	}
+	expected := plan.rows
 	if expected <= 2*mostCounted {
 		err := l.ask(ctx, a, found(fmt.Sprintf(" limit %d", mostCounted+1)), out, 1)
 		if err != nil || all.Values[0].Count <= mostCounted {

@@ -18,7 +18,7 @@ import (
 	"annals/internal/textfold"
 )
 
-// where is a filter as SQL about a row c: true or false, and never null.
+// where is a filter as SQL about a row c, in which null is as good as false.
 func (l *clientList) where(n filter.Node) string {
 	join := func(parts []filter.Node, op string) string {
 		conds := make([]string, len(parts))
@@ -33,7 +33,7 @@ func (l *clientList) where(n filter.Node) string {
 	case len(n.Or) > 0:
 		return join(n.Or, " or ")
 	case n.Not != nil:
-		return "(not " + l.where(*n.Not) + ")"
+		return "(" + l.where(*n.Not) + ") is not true"
 	case n.Field.Name != "":
 		return l.condition(n)
 	}
@@ -89,7 +89,7 @@ func (l *clientList) condition(n filter.Node) string {
 	if negative {
 		return "(" + positive + ") is not true"
 	}
-	return "coalesce(" + positive + ", false)"
+	return "(" + positive + ")"
 }
 
 // last is after all texts that begin with one, where it follows that.

@@ -49,6 +49,10 @@ var walks = map[string]walk{
 // index, as PostgreSQL expects their number.
 const gathered = 4000
 
+// searched is how many clients of all levels of a search are gathered at once: of more the
+// better levels fill the page, and what else may have been meant need not be looked for.
+const searched = 500
+
 // find returns the clients on the page, and one more if there are more.
 func (l *clientList) find(ctx context.Context, a *API) ([]hit, error) {
 	hits, err := l.found(ctx, a)
@@ -65,11 +69,11 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 	}
 	w, _ := l.walk()
 	if len(l.conds)+len(l.levels) > l.implied || l.asOf != nil || l.vis != "true" && !w.armed {
-		expected, err := l.estimate(ctx, a, l.met())
+		expected, err := l.expect(ctx, a, len(l.levels)-1)
 		if err != nil {
 			return nil, err
 		}
-		if l.expected = expected; expected <= gathered || l.asOf != nil {
+		if l.expected = expected; expected.rare() && (len(l.levels) == 0 || expected.rows <= searched) || l.asOf != nil {
 			return l.gather(ctx, a, n)
 		}
 	}
@@ -90,6 +94,29 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 		out, at = append(out, found...), nil
 	}
 	return out, nil
+}
+
+// expect is how many clients are expected at a level of the search and the better ones:
+// PostgreSQL knows little of how often words are, which are counted.
+func (l *clientList) expect(ctx context.Context, a *API, level int) (expectation, error) {
+	all := append([]string{l.vis}, l.conds...)
+	if level < 0 {
+		return l.estimate(ctx, a, strings.Join(all, " and "))
+	}
+	most, known := l.text.most(level)
+	if !known {
+		return l.estimate(ctx, a, strings.Join(append(all, l.levels[level]), " and "))
+	}
+	rest, err := l.estimate(ctx, a, strings.Join(all, " and "))
+	if err != nil {
+		return rest, err
+	}
+	every, err := l.estimate(ctx, a, "true")
+	if err != nil {
+		return every, err
+	}
+	part := min(1, float64(most)/float64(max(every.rows, 1)))
+	return expectation{rows: int(float64(rest.rows) * part)}, nil
 }
 
 // gather finds those of all levels at once, and counts them.
@@ -126,14 +153,17 @@ func (l *clientList) gather(ctx context.Context, a *API, n int) ([]hit, error) {
 // level finds those of one level of a search, or all if nothing is searched for.
 func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCursor, n int) ([]hit, error) {
 	conds := slices.Clone(l.conds)
-	expected := l.expected
+	var expected expectation
 	if len(l.levels) > 0 {
+		if l.levels[level] == "false" {
+			return nil, nil
+		}
 		conds = append(conds, l.levels[level])
 		if level > 0 {
 			conds = append(conds, "not "+l.levels[level-1])
 		}
 		var err error
-		if expected, err = l.estimate(ctx, a, l.vis+" and "+strings.Join(conds, " and ")); err != nil {
+		if expected, err = l.expect(ctx, a, level); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +172,7 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCur
 	if at != nil {
 		values = at.Values
 	}
-	if len(l.levels) > 0 && expected <= gathered {
+	if len(l.levels) > 0 && expected.rare() {
 		return f.sorted(ctx, values, n, true)
 	}
 	if w, ok := l.walk(); ok {
@@ -354,7 +384,7 @@ func (f *finding) along(w walk, k key, p part, n int) string {
 		key = "null"
 	}
 	if f.vis == "true" && w.alias == "c" { // the rows are looked at in any case
-		return fmt.Sprintf("select c.id, array[(%s)::text, c.id::text] from (select c.* from %s where %s order by %[1]s%[4]s, %[5]s%[4]s limit %[6]d) c where %[7]s order by %[1]s%[4]s, c.id%[4]s limit %[8]d",
+		return fmt.Sprintf("select c.id, array[c.walked::text, c.id::text] from (select c.*, %s as walked from %s where %s order by %[1]s%[4]s, %[5]s%[4]s limit %[6]d) c where %[7]s order by c.walked%[4]s, c.id%[4]s limit %[8]d",
 			w.key, w.from, p.cond, dir, w.id, walked, f.all(), n)
 	}
 	join, cond := "", strings.ReplaceAll(f.vis, "c.", "w.")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -16,21 +17,30 @@ import (
 
 // Limits of what somebody may have meant by a word.
 const (
-	leastNear  = 4  // letters of a word that may have been mistyped
-	leastBegin = 6  // and of one that the beginning of a longer word may have been mistyped in
-	mostNear   = 20 // words that are looked for instead
-	leastDigit = 4  // of digits that are found also within a number
+	leastNear    = 4  // letters of a word that may have been mistyped
+	leastBegin   = 6  // and of one that the beginning of a longer word may have been mistyped in
+	longestKnown = 32 // letters of words that are counted
+	mostNear     = 20 // words that are looked for instead
+	leastDigit   = 4  // of digits that are found also within a number
 )
 
 // term is a word that is searched for.
 type term struct {
 	word string
 	near []string // words that may have been meant, and do not begin with it
+	// In how many places there are this word, words that begin with it, and those that may
+	// have been meant; not of numbers.
+	whole, begun, meant int
+	counted             bool
 }
+
+// mostBegun is how many words that begin with one are counted.
+const mostBegun = 2000
 
 // text is what somebody searches for.
 type text struct {
 	terms    []term
+	unknown  bool   // some word is none of a client's
 	number   string // if all of it is one number, its digits
 	wordless bool   // something is searched for, but no word
 }
@@ -88,6 +98,15 @@ func (t *text) resolve(ctx context.Context, a *API) error {
 	var b pgx.Batch
 	for i := range t.terms {
 		word := t.terms[i].word
+		if word >= ":" && utf8.RuneCountInString(word) <= longestKnown { // those that are counted
+			t.terms[i].counted = true
+			b.Queue(`select coalesce((select n from annals_read.client_words where word = $1), 0),
+				coalesce((select sum(n) from (select n from annals_read.client_words where word >= $1 and word < $1 || $2 limit $3) w), 0)`, word, last, mostBegun).QueryRow(func(r pgx.Row) error {
+				err := r.Scan(&t.terms[i].whole, &t.terms[i].begun)
+				t.unknown = t.unknown || t.terms[i].whole == 0
+				return err
+			})
+		}
 		if !mistyped(word) {
 			continue
 		}
@@ -112,6 +131,7 @@ func (t *text) resolve(ctx context.Context, a *API) error {
 			slices.SortFunc(all, func(a, b found) int { return cmp.Or(cmp.Compare(b.n, a.n), strings.Compare(a.word, b.word)) })
 			for _, f := range all[:min(len(all), mostNear)] {
 				t.terms[i].near = append(t.terms[i].near, f.word)
+				t.terms[i].meant += int(f.n)
 			}
 			return err
 		})
@@ -123,6 +143,20 @@ func (t *text) resolve(ctx context.Context, a *API) error {
 		return fmt.Errorf("search: %w", err)
 	}
 	return nil
+}
+
+// most is how many clients there may be at a level and the better ones, and false if that
+// is not known.
+func (t text) most(level int) (int, bool) {
+	n, known := math.MaxInt, t.number == ""
+	for _, term := range t.terms {
+		if !term.counted {
+			continue
+		}
+		of := []int{term.whole, term.begun, term.begun + term.meant}[level]
+		n = min(n, of)
+	}
+	return n, known && n < math.MaxInt
 }
 
 // conditions are those of a client that is found, by how well: each level takes in the
@@ -154,6 +188,12 @@ func (t text) conditions(bind func(any) string) []string {
 	}
 	all := func(conds []string) string { return "(" + strings.Join(conds, " and ") + ")" }
 	out := []string{all(exact), all(beginning)}
+	if t.unknown && t.number == "" {
+		out[0] = "false"
+	}
+	if slices.ContainsFunc(t.terms, func(one term) bool { return one.counted && one.begun == 0 }) && t.number == "" {
+		out[1] = "false"
+	}
 	if t.number != "" {
 		out[1] = "(" + out[1] + " or " + like("%"+t.number+"%") + ")"
 	}

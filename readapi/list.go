@@ -33,7 +33,7 @@ func (l *list[T]) empty() bool { return len(l.Body.Items) == 0 }
 
 type total struct {
 	Count int  `json:"count"`
-	Exact bool `json:"exact" doc:"false when there are more than count"`
+	Exact bool `json:"exact" doc:"false: there are more than count, or about so many"`
 }
 
 // countMost is where counting stops: beyond it nobody reads the number, and

@@ -425,7 +425,7 @@ func (m *model) meant(q string) map[string][]string {
 	for _, term := range textfold.Terms(q) {
 		var near []string
 		for word := range m.words {
-			if meantBy(term, word) && word >= ":" && len([]rune(word)) >= 3 && len([]rune(word)) <= 32 {
+			if meantBy(term, word) && word >= ":" && len([]rune(word)) <= 32 {
 				near = append(near, word)
 			}
 		}
@@ -862,7 +862,7 @@ func (ms *models) askModel(t *testing.T, r *drawn) {
 	keys, levelled := req.Body.Sort, false
 	if len(keys) == 0 {
 		if keys = []string{"-created_at"}; strings.TrimSpace(req.Body.Q) != "" && len(textfold.Terms(req.Body.Q)) > 0 {
-			keys, levelled = []string{"name"}, true
+			keys, levelled = []string{"-created_at"}, true
 		}
 	}
 	var want []*modelClient
