@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -124,7 +125,10 @@ func (e *engine) sortOnce(ctx context.Context) error {
 	}
 	ctx, release, err := e.lease(ctx, "sorts", false)
 	if err != nil {
-		return nil //nolint:nilerr // another process is at it
+		if errors.Is(err, ErrHeld) { // another process is at it
+			return nil
+		}
+		return err
 	}
 	defer release()
 	conn, err := e.connect(ctx, "annals sorts", map[string]string{"search_path": e.searchPath(clients.Schema), "maintenance_work_mem": "256MB", "lock_timeout": "0"})
@@ -148,7 +152,6 @@ func (e *engine) sortOnce(ctx context.Context) error {
 // sort makes an index while others read and write. One that was interrupted is there, is
 // not valid, and is made anew.
 func (e *engine) sort(ctx context.Context, conn *pgx.Conn, schema, expression string) error {
-	began := time.Now()
 	name := pgx.Identifier{schema, sortIndex(expression)}.Sanitize()
 	var valid *bool
 	if err := conn.QueryRow(ctx, `select (select indisvalid from pg_index where indexrelid = to_regclass($1))`, name).Scan(&valid); err != nil {
@@ -168,7 +171,7 @@ func (e *engine) sort(ctx context.Context, conn *pgx.Conn, schema, expression st
 	if _, err := e.pool.Exec(ctx, recordSort, schema, expression); err != nil {
 		return err
 	}
-	e.Logger.InfoContext(ctx, "lists have an index", "of", expression, "schema", schema, "seconds", time.Since(began).Seconds())
+	e.Logger.InfoContext(ctx, "lists have an index", "of", expression, "schema", schema)
 	return nil
 }
 

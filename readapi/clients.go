@@ -242,11 +242,14 @@ func (a *API) Query(ctx context.Context, in *ClientsQuery) (*clientPage, error) 
 }
 
 func (a *API) newList(ctx context.Context) *clientList {
-	now := time.Now
+	return &clientList{who: access.Authority(ctx), now: a.now().UTC().Truncate(time.Microsecond), custom: map[string]field.Type{}, q: &query{}}
+}
+
+func (a *API) now() time.Time {
 	if a.Now != nil {
-		now = a.Now
+		return a.Now()
 	}
-	return &clientList{who: access.Authority(ctx), now: now().UTC().Truncate(time.Microsecond), custom: map[string]field.Type{}, q: &query{}}
+	return time.Now() //nolint:forbidigo // where nobody gave another
 }
 
 // listRequest is what both ways to ask have in common.
@@ -445,10 +448,8 @@ func (l *clientList) show(ctx context.Context, a *API, hits []hit, out *clientPa
 	}
 	q := &query{}
 	s := wholeSource
-	at := ""
 	if l.asOf != nil {
-		at = q.bind(*l.asOf)
-		s.from = strings.Replace(s.from, "annals_read.clients c", asTable(at)+" c", 1)
+		s.from = strings.Replace(s.from, "annals_read.clients c", asTable(q.bind(*l.asOf))+" c", 1)
 	}
 	if !slices.ContainsFunc(l.fields, func(f listField) bool { return f.detail }) {
 		s.columns = strings.Replace(s.columns, "c.details", "null::jsonb as details", 1)
@@ -670,8 +671,10 @@ func (r *ClientsRequest) conditions(f *domain.Faults) []filter.Node {
 		}
 	}
 	for _, in := range []struct{ name, field, op, text string }{
-		{"created_from", "created_at", filter.OnOrAfter, r.CreatedFrom}, {"created_to", "created_at", filter.Before, r.CreatedTo},
-		{"updated_from", "updated_at", filter.OnOrAfter, r.UpdatedFrom}, {"updated_to", "updated_at", filter.Before, r.UpdatedTo},
+		{"created_from", "created_at", filter.OnOrAfter, r.CreatedFrom},
+		{"created_to", "created_at", filter.Before, r.CreatedTo},
+		{"updated_from", "updated_at", filter.OnOrAfter, r.UpdatedFrom},
+		{"updated_to", "updated_at", filter.Before, r.UpdatedTo},
 	} {
 		if in.text == "" {
 			continue

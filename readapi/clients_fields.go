@@ -125,7 +125,7 @@ func byPath(f filter.Field) listField {
 		out.value, out.index = "(c.keys -> "+literal(f.Name)+")", false
 	case filter.Date, filter.Time, filter.Choice, filter.Reference:
 		out.value = out.sort.sql // they are short
-	case filter.Text:
+	case filter.Text, filter.Unknown:
 	}
 	for _, any := range []string{"meta.", "external_ids."} {
 		out.index = out.index && !strings.HasPrefix(f.Name, any) // they can be called whatever somebody likes

@@ -85,6 +85,8 @@ func (l *clientList) condition(n filter.Node) string {
 		positive = l.reference(f, n)
 	case filter.Several:
 		positive = l.several(f, n)
+	case filter.Unknown: // is none of a list's
+		positive = "false"
 	}
 	if negative {
 		return "(" + positive + ") is not true"

@@ -128,11 +128,11 @@ func (l *clientList) gather(ctx context.Context, a *API, n int) ([]hit, error) {
 	}
 	if last := len(l.levels) - 1; last >= 0 {
 		f.conds = append(slices.Clip(f.conds), l.levels[last])
-		level := "case"
+		var level strings.Builder
 		for i, cond := range l.levels[:last] {
-			level += fmt.Sprintf(" when %s then %d", cond, i)
+			fmt.Fprintf(&level, " when %s then %d", cond, i)
 		}
-		f.keys = append([]key{{column{fmt.Sprintf("(%s else %d end)", level, last), "int"}, false}}, l.keys...)
+		f.keys = append([]key{{column{fmt.Sprintf("(case%s else %d end)", level.String(), last), "int"}, false}}, l.keys...)
 		if l.at != nil {
 			values = append([]*string{new(strconv.Itoa(l.at.Level))}, values...)
 		}

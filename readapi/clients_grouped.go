@@ -72,25 +72,25 @@ func (f *finding) grouped(ctx context.Context, g grouping, at []*string, n int) 
 // clients of.
 func (f *finding) groups(ctx context.Context, g grouping, dir key, at []*string) ([]group, error) {
 	q := &query{}
-	cond := "name_key <> ''"
+	q.and("name_key <> ''")
 	if at != nil {
-		cond += fmt.Sprintf(" and name_key %s= %s::text", dir.after(), q.bind(*at[0]))
+		q.and(fmt.Sprintf("name_key %s= %s::text", dir.after(), q.bind(*at[0])))
 	}
 	reach := f.who.Rights[domain.ClientsView]
 	for _, a := range f.q.arms {
 		if a.column == g.column && len(f.q.arms) == 1 {
-			cond += " and id = any(" + q.bind(a.ids) + "::uuid[])"
+			q.and("id = any(" + q.bind(a.ids) + "::uuid[])")
 		}
 	}
 	if g.column == "c.desk_id" && reach == domain.InProjects {
 		projects := f.q.arms[0]
 		if projects.column == "c.project_id" {
-			cond += " and project_id = any(" + q.bind(projects.ids) + "::uuid[])"
+			q.and("project_id = any(" + q.bind(projects.ids) + "::uuid[])")
 		}
 	}
 	var out []group
 	var b pgx.Batch
-	b.Queue(fmt.Sprintf("select id, name_key from %s where %s order by name_key%s, id", g.names, cond, dir.direction()), q.args...).Query(func(r pgx.Rows) error {
+	b.Queue(fmt.Sprintf("select id, name_key from %s where %s order by name_key%s, id", g.names, q.all(), dir.direction()), q.args...).Query(func(r pgx.Rows) error {
 		var one group
 		_, err := pgx.ForEachRow(r, []any{&one.id, &one.name}, func() error {
 			out = append(out, one)

@@ -70,7 +70,7 @@ func indexable(n filter.Node) []string {
 func (a *API) knownIndexes(ctx context.Context) map[string]string {
 	a.indexes.mu.Lock()
 	defer a.indexes.mu.Unlock()
-	if time.Since(a.indexes.read) < indexesKnown {
+	if a.now().Sub(a.indexes.read) < indexesKnown {
 		return a.indexes.there
 	}
 	there := map[string]string{}
@@ -84,7 +84,7 @@ func (a *API) knownIndexes(ctx context.Context) map[string]string {
 		return err
 	})
 	if err := a.DB.Ask(ctx, &b); err == nil {
-		a.indexes.there, a.indexes.read = there, time.Now()
+		a.indexes.there, a.indexes.read = there, a.now()
 	}
 	return maps.Clone(a.indexes.there)
 }
@@ -95,7 +95,7 @@ func (a *API) want(ctx context.Context, name, expression string) {
 		return
 	}
 	a.indexes.mu.Lock()
-	recent := time.Since(a.indexes.asked[name]) < indexesNoted
+	recent := a.now().Sub(a.indexes.asked[name]) < indexesNoted
 	a.indexes.mu.Unlock()
 	if recent || a.Want(ctx, name, expression) != nil {
 		return
@@ -105,5 +105,5 @@ func (a *API) want(ctx context.Context, name, expression string) {
 	if a.indexes.asked == nil {
 		a.indexes.asked = map[string]time.Time{}
 	}
-	a.indexes.asked[name] = time.Now()
+	a.indexes.asked[name] = a.now()
 }

@@ -6,9 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-
-	"annals/domain"
 )
 
 // tagItem is a tag that somebody has defined, as it is answered.
@@ -107,36 +104,3 @@ const sameTags = `with named as (select tag_id from annals_read.tag_names where 
 	keys as (select name from annals_read.tag_names where tag_id in (select tag_id from same) union select unnest($1::text[]))
 	select array(select name from keys), exists (select from annals_read.tag_names n where n.project_id <> ` + forAll + `
 		and (n.tag_id in (select tag_id from same) or n.name in (select name from keys)))`
-
-// tagged adds that a client has a tag that is meant by one of the names: by the name
-// that it has, or had, or by its key.
-func (a *API) tagged(ctx context.Context, q *query, names []string, after After) error {
-	if len(names) == 0 {
-		return nil
-	}
-	var f domain.Faults
-	plain, folded := make([]string, len(names)), make([]string, len(names))
-	for i, name := range names {
-		plain[i], folded[i] = domain.Text(name), domain.Fold(name)
-		f.Add(domain.CheckText("tag", plain[i], 50))
-	}
-	if err := f.Err(); err != nil {
-		return err
-	}
-	if err := a.wait(ctx, after); err != nil {
-		return err
-	}
-	var keys []string
-	var depends bool
-	var b pgx.Batch
-	b.Queue(sameTags, plain, folded).QueryRow(func(r pgx.Row) error { return r.Scan(&keys, &depends) })
-	if err := a.DB.Ask(ctx, &b); err != nil {
-		return fmt.Errorf("tags: %w", err)
-	}
-	q.and("c.tags && " + q.bind(keys) + "::text[]")
-	if depends {
-		q.and(fmt.Sprintf(`exists (select from unnest(%s::text[], %s::text[]) x (name, folded), unnest(c.tags) k (key) where k.key = x.name or coalesce(%s, k.key) = %s)`,
-			q.bind(plain), q.bind(folded), meant("c.project_id", "name", "k.key"), meant("c.project_id", "name_key", "x.folded")))
-	}
-	return nil
-}

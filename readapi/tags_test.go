@@ -45,7 +45,7 @@ func TestTagsAsInTheDomain(t *testing.T) {
 		for _, key := range names {
 			id := uuid.New()
 			clients[id] = of{p, key}
-			m.exec(t, `insert into clients (id, project_id, tags, created_at, since, updated_at, revision) values ($1, $2, $3, now(), now(), '2026-01-01', 0)`, id, p, []string{key})
+			m.exec(t, `insert into clients (id, project_id, tags, created_at, since, updated_at, revision) values ($1, $2, $3, now(), current_timestamp, '2026-01-01', 0)`, id, p, []string{key})
 		}
 	}
 	root := access.With(t.Context(), access.Caller{Actor: &access.Actor{Authority: domain.Root, Who: domain.System}})

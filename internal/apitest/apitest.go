@@ -156,7 +156,9 @@ func (s *System) open(tb testing.TB) {
 	}
 	tb.Cleanup(func() { _ = s.Blobs.Close() })
 	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Now: s.Clock.Now}
-	s.Reads.Want = func(ctx context.Context, name, expression string) error { return projections.Want(ctx, s.DB, name, expression) }
+	s.Reads.Want = func(ctx context.Context, name, expression string) error {
+		return projections.Want(ctx, s.DB, name, expression)
+	}
 	s.Commands = &commands.API{
 		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
