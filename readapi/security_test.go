@@ -27,7 +27,7 @@ func TestTablesAreGuarded(t *testing.T) {
 		"tables without a policy": `select relname::text from pg_class c join annals_projections.active a on c.relnamespace = a.schema::regnamespace
 			where relkind in ('r', 'p') and not exists (select from pg_policy where polrelid = c.oid and polcmd in ('r', '*'))`,
 		"views with the rights of their owner": `select relname::text from pg_class c where relnamespace = 'annals_read'::regnamespace
-			and relname <> 'freshness' and not coalesce(reloptions, '{}') @> '{security_invoker=true}'`,
+			and relname not in ('freshness', 'sorts') and not coalesce(reloptions, '{}') @> '{security_invoker=true}'`,
 		"what the role can write": `select oid::regclass::text from pg_class where relkind in ('r', 'p', 'v') and relnamespace::regnamespace::text !~ '^pg_'
 			and has_table_privilege('annals_reader', oid, 'insert, update, delete, truncate, references, trigger')`,
 		"what the role can read besides": `select c.oid::regclass::text from pg_class c where relkind in ('r', 'p', 'v', 'm')
@@ -35,6 +35,11 @@ func TestTablesAreGuarded(t *testing.T) {
 			and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'annals_read')
 			and not exists (select from annals_projections.active a where c.relnamespace = a.schema::regnamespace)`,
 		"where the role can create": `select nspname::text from pg_namespace where nspname !~ '^pg_' and has_schema_privilege('annals_reader', oid, 'create')`,
+		"what finders can read besides": `select c.oid::regclass::text from pg_class c where relkind in ('r', 'p', 'm')
+			and has_table_privilege('annals_finder', c.oid, 'select') and has_schema_privilege('annals_finder', relnamespace, 'usage')
+			and relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema') and not exists (select from pg_policy where polrelid = c.oid and polname = 'find')`,
+		"what finders can write": `select oid::regclass::text from pg_class where relkind in ('r', 'p', 'v') and relnamespace::regnamespace::text !~ '^pg_'
+			and has_table_privilege('annals_finder', oid, 'insert, update, delete, truncate, references, trigger')`,
 		"what else it can do": `select rolname::text from pg_roles where rolname = 'annals_reader' and
 			(rolsuper or rolbypassrls or rolcanlogin or rolcreaterole or rolcreatedb or rolreplication)`,
 	} {
