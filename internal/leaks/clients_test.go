@@ -9,6 +9,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/apitest"
+	"annals/internal/textfold"
 )
 
 // clientLine is a client as it has to be shown.
@@ -44,6 +45,54 @@ func (a *asker) readClients(string) {
 			}
 		}
 		a.list("/api/v1/clients", q, clientSorts, want, "id", clientItem)
+	}
+	a.queryClients()
+}
+
+// queryClients asks by a filter for what there is in an organisation, now and as of now,
+// and how many of which status.
+func (a *asker) queryClients() {
+	var projects []string
+	for _, n := range sorted(a.now.projects) {
+		projects = append(projects, n.String())
+	}
+	want, statuses := map[string]bool{}, map[string]float64{}
+	for n, c := range a.now.clients {
+		if a.v.sees(c.place) {
+			want[n.String()] = true
+			statuses[c.status]++
+		}
+	}
+	body := apitest.Map{"filter": apitest.Map{"field": "project", "op": "one_of", "value": projects}, "facets": []string{"status", "desk", "tags"}, "limit": 500, "fields": []string{"name"}}
+	if a.chance(30) {
+		body["as_of"] = time.Now().UTC().Add(time.Hour).Format(time.RFC3339)
+	}
+	raw, _ := json.Marshal(body)
+	r := send(a.T, a.to, "POST", "/api/v1/clients/query", a.tokens[a.who], string(raw))
+	out := answer{"POST /api/v1/clients/query " + string(raw), r.Code, r.Header(), r.Body.Bytes()}
+	a.noneHidden(out)
+	if out.status != 200 {
+		return // which reading the list has been held against
+	}
+	items, _ := out.json()["items"].([]any)
+	for _, item := range items {
+		m, _ := item.(apitest.Map)
+		if !want[text(m["id"])] {
+			a.wrong(out.request, "leaked %s", m)
+		}
+		delete(want, text(m["id"]))
+	}
+	if len(want) > 0 {
+		a.wrong(out.request, "misses %v", want)
+	}
+	facets, _ := out.json()["facets"].(apitest.Map)
+	status, _ := facets["status"].(apitest.Map)
+	values, _ := status["values"].([]any)
+	for _, v := range values {
+		m, _ := v.(apitest.Map)
+		if n, _ := m["count"].(float64); n != statuses[text(m["value"])] {
+			a.wrong(out.request, "counts %v of %s, and there are %v", m["count"], m["value"], statuses)
+		}
 	}
 }
 
@@ -97,12 +146,12 @@ func (a *asker) clientFilter() (url.Values, func(id, client) bool) {
 		s := pick(a.rnd, []string{"anna", "CLIENT", "bert Client", "example.org cleo", pick(a.rnd, idClients(a.now)).email})
 		q.Set("q", s)
 		and(func(_ id, c client) bool {
-			for word := range strings.FieldsSeq(strings.ToLower(s)) {
-				if !strings.Contains(strings.ToLower(c.first+" "+c.last+" "+c.email), word) {
-					return false
-				}
-			}
-			return true
+			words := slices.Concat(textfold.Words(c.first), textfold.Words(c.last), textfold.Words(c.email))
+			return !slices.ContainsFunc(textfold.Terms(s), func(term string) bool {
+				return !slices.ContainsFunc(words, func(word string) bool {
+					return strings.HasPrefix(word, term) || len(term) >= 4 && textfold.Near(term, word)
+				})
+			})
 		})
 	}
 	return q, func(n id, c client) bool {
