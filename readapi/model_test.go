@@ -40,6 +40,7 @@ type modelClient struct {
 	revision                                       int64
 	words                                          []string
 	flat                                           map[string]any
+	sorted                                         []any // what it is sorted by at the moment
 }
 
 type model struct {
@@ -349,10 +350,9 @@ func (m *model) sortValue(c *modelClient, name string) any {
 // order compares two clients by a sort, in which what is empty comes last.
 func (m *model) order(keys []string, a, b *modelClient) int {
 	down := false
-	for _, key := range keys {
-		var name string
-		name, down = strings.CutPrefix(key, "-")
-		x, y := m.sortValue(a, name), m.sortValue(b, name)
+	for i, key := range keys {
+		down = strings.HasPrefix(key, "-")
+		x, y := a.sorted[i], b.sorted[i]
 		c := 0
 		switch {
 		case x == nil && y == nil:
@@ -807,7 +807,7 @@ func (ms *models) fillModel(t *testing.T, r *drawn) {
 			values (gen_random_uuid(), $1, $2, '', '', '', 0, false, not true, '[]', now(), current_timestamp)`, key, string(typ))
 	}
 	null := func(id domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != domain.ID{}} }
-	for range 250 {
+	for range 150 {
 		c := r.client()
 		m.clients = append(m.clients, c)
 		d := c.details
@@ -843,7 +843,7 @@ func (ms *models) askModel(t *testing.T, r *drawn) {
 	}
 	a := someone(pick(r, domain.Everywhere, domain.Everywhere, domain.InProjects, domain.OnDesks, domain.Own), scope(3), scope(4))
 	var req ClientsQuery
-	req.Body.Limit = pick(r, 500, 500, 100, 100, 50, 20, 7)
+	req.Body.Limit = pick(r, 500, 500, 500, 500, 100, 50, 20, 7)
 	var node filter.Node
 	if r.IntN(4) > 0 {
 		raw, _ := json.Marshal(r.filter(0))
@@ -883,6 +883,12 @@ func (ms *models) askModel(t *testing.T, r *drawn) {
 			}
 		}
 		want = append(want, c)
+	}
+	for _, c := range want {
+		c.sorted = c.sorted[:0]
+		for _, key := range keys {
+			c.sorted = append(c.sorted, m.sortValue(c, strings.TrimPrefix(key, "-")))
+		}
 	}
 	slices.SortFunc(want, func(x, y *modelClient) int {
 		if c := cmp.Compare(level[x.id], level[y.id]); c != 0 && levelled {
