@@ -175,11 +175,12 @@ func (e *engine) sort(ctx context.Context, conn *pgx.Conn, schema, expression st
 	return nil
 }
 
-// unsort drops an index: first it is not counted on any more.
+// unsort drops an index. That it is gone is noted last: interrupted before, it is dropped
+// again, and a list that counted on it was answered without.
 func (e *engine) unsort(ctx context.Context, conn *pgx.Conn, schema, expression string) error {
-	if _, err := e.pool.Exec(ctx, `delete from annals_projections.sorted where schema = $1 and expression = $2`, schema, expression); err != nil {
+	if _, err := conn.Exec(ctx, "drop index concurrently if exists "+pgx.Identifier{schema, sortIndex(expression)}.Sanitize()); err != nil {
 		return err
 	}
-	_, err := conn.Exec(ctx, "drop index concurrently if exists "+pgx.Identifier{schema, sortIndex(expression)}.Sanitize())
+	_, err := e.pool.Exec(ctx, `delete from annals_projections.sorted where schema = $1 and expression = $2`, schema, expression)
 	return err
 }

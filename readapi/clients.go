@@ -294,7 +294,10 @@ func (a *API) list(ctx context.Context, l *clientList, in listRequest) (*clientP
 // parse reads the request.
 func (a *API) parse(ctx context.Context, l *clientList, in listRequest) error {
 	l.limit = cmp.Or(in.limit, 50)
-	mentioned := slices.Concat(mentioned(in.filter), in.fields, strings.Split(strings.ReplaceAll(in.sort, "-", ""), ","))
+	mentioned := slices.Concat(mentioned(in.filter), in.fields)
+	for name := range strings.SplitSeq(in.sort, ",") {
+		mentioned = append(mentioned, strings.TrimPrefix(strings.TrimSpace(name), "-"))
+	}
 	if err := a.resolveFields(ctx, l, mentioned); err != nil {
 		return err
 	}

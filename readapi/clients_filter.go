@@ -282,7 +282,7 @@ func (l *clientList) tagged(n filter.Node) string {
 func (a *API) resolveFields(ctx context.Context, l *clientList, names []string) error {
 	keys := []string{}
 	for _, name := range names {
-		if key, ok := filter.Custom(name); ok {
+		if key, ok := filter.Custom(strings.TrimSpace(name)); ok {
 			keys = append(keys, key)
 		}
 	}

@@ -609,7 +609,7 @@ func (r *drawn) customValue(t field.Type) any {
 }
 
 var modelCustom = map[string]field.Type{
-	"budget": field.Number, "fee": field.Money, "due": field.Date, "seen": field.DateTime, "paid": field.Boolean, "tier": field.OneOf, "topics": field.SeveralOf, "advisor": field.Employee, "motto": field.Text,
+	"budget": field.Number, "fee": field.Money, "due": field.Date, "seen": field.DateTime, "paid": field.Boolean, "pay-day": field.Date, "tier": field.OneOf, "topics": field.SeveralOf, "advisor": field.Employee, "motto": field.Text,
 }
 
 func modelFields() []string {
