@@ -285,3 +285,5 @@ func (t text) markedNumber(runes []rune) []spanned {
 	}
 	return []spanned{{at[i], at[i+len(want)-1] - at[i] + 1}}
 }
+
+var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
