@@ -25,10 +25,7 @@ const pastFields = `["name", "type", "title", "first_name", "middle_name", "last
 // and filtered by and searched for.
 func TestPast(t *testing.T) {
 	t.Parallel()
-	moments := 200
-	if testing.Short() {
-		moments = 30
-	}
+	const moments = 200
 	s := apitest.Start(t)
 	a := s.Admin(t)
 	seed := uint64(time.Now().UnixNano())

@@ -195,7 +195,7 @@ func (f *firm) indexed(ctx context.Context, r *run, url string) error {
 		return fmt.Errorf("read models: %w", err)
 	}
 	_, err = owner.Exec(ctx, `insert into `+pgx.Identifier{schema, "custom_fields"}.Sanitize()+` (id, key, type, label, help, heading, ordinal, required, unique_values, options, created_at, updated_at)
-		values (gen_random_uuid(), 'budget', 'number', 'Budget', '', '', 0, false, not true, '[]', now(), current_timestamp)`)
+		values (gen_random_uuid(), 'budget', 'number', 'Budget', '', '', 0, false, false, '[]', now(), now())`) //nolint:dupword // SQL
 	if err != nil {
 		return fmt.Errorf("custom field: %w", err)
 	}
