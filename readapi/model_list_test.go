@@ -71,8 +71,8 @@ func (ms *models) fillModel(t *testing.T, r *drawn) {
 		ms.exec(t, `insert into names (id, name, name_key) values ($1, $2, $3)`, id, name, textfold.Fold(name))
 	}
 	for key, typ := range m.custom {
-		ms.exec(t, `insert into custom_fields (id, key, type, label, help, heading, ordinal, required, unique_values, options, created_at, updated_at)
-			values (gen_random_uuid(), $1, $2, '', '', '', 0, false, false, '[]', now(), now())`, key, string(typ)) //nolint:dupword // SQL
+		ms.exec(t, `insert into custom_fields (id, key, type, label, help, heading, ordinal, required, options, unique_values, created_at, updated_at)
+			values (gen_random_uuid(), $1, $2, '', '', '', 0, false, '[]', false, '2026-01-01', now())`, key, string(typ))
 	}
 	null := func(id domain.ID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != domain.ID{}} }
 	for range 150 {

@@ -194,8 +194,8 @@ func (f *firm) indexed(ctx context.Context, r *run, url string) error {
 	if err := owner.QueryRow(ctx, `select schema from annals_projections.active where projector = 'settings'`).Scan(&schema); err != nil {
 		return fmt.Errorf("read models: %w", err)
 	}
-	_, err = owner.Exec(ctx, `insert into `+pgx.Identifier{schema, "custom_fields"}.Sanitize()+` (id, key, type, label, help, heading, ordinal, required, unique_values, options, created_at, updated_at)
-		values (gen_random_uuid(), 'budget', 'number', 'Budget', '', '', 0, false, false, '[]', now(), now())`) //nolint:dupword // SQL
+	_, err = owner.Exec(ctx, `insert into `+pgx.Identifier{schema, "custom_fields"}.Sanitize()+` (id, key, type, label, help, heading, ordinal, required, options, unique_values, created_at, updated_at)
+		values (gen_random_uuid(), 'budget', 'number', 'Budget', '', '', 0, false, '[]', false, '2026-01-01', now())`)
 	if err != nil {
 		return fmt.Errorf("custom field: %w", err)
 	}
