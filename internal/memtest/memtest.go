@@ -25,6 +25,7 @@ func Start() *Meter {
 func live() uint64 {
 	var stats runtime.MemStats
 	runtime.GC()
+	runtime.GC() // what pools keep, and what was made during a collection, is taken by the second one
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
 }
