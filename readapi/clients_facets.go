@@ -124,6 +124,9 @@ const (
 
 // estimate is what PostgreSQL expects of a condition.
 func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expectation, error) {
+	if e, ok := l.plans[cond]; ok {
+		return e, nil
+	}
 	var plan []struct {
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`
@@ -133,10 +136,15 @@ func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expecta
 	var b pgx.Batch
 	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), cond))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
-	if err := a.DB.Find(ctx, &b, 0); err != nil || len(plan) == 0 {
+	if err := a.DB.Find(ctx, &b, 0); err != nil {
 		return expectation{}, fmt.Errorf("estimate: %w", err)
 	}
-	return expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost}, nil
+	e := expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost} // there is one plan
+	if l.plans == nil {
+		l.plans = map[string]expectation{}
+	}
+	l.plans[cond] = e
+	return e, nil
 }
 
 // Limits of counting by values: of how many clients each is looked at, and otherwise

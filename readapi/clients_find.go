@@ -132,7 +132,7 @@ func (l *clientList) gather(ctx context.Context, a *API, n int) ([]hit, error) {
 }
 
 // level finds those of one level of a search, or all if nothing is searched for.
-func (l *clientList) level(ctx context.Context, a *API, level int, at *clientCursor, n int) ([]hit, error) {
+func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n int) ([]hit, error) {
 	conds := slices.Clone(l.conds)
 	var expected expectation
 	if len(l.levels) > 0 {

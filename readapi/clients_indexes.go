@@ -2,7 +2,6 @@ package readapi
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,14 +25,12 @@ const (
 	indexesNoted = time.Hour
 )
 
-// index finds out which of the list's fields have an index, and asks for those that have
-// none. That it is not known keeps no list from being answered.
+// index finds out which of the list's fields have an index, and asks for it again, lest it
+// goes, or comes into being. That it is not known keeps no list from being answered.
 func (a *API) index(ctx context.Context, l *clientList) {
 	l.indexed = map[string]walk{}
-	names := append(slices.Clone(l.sorts[:1]), indexable(l.filter)...)
-	var missing []listField
 	there := a.knownIndexes(ctx)
-	for _, name := range names {
+	for _, name := range append(slices.Clone(l.sorts[:1]), indexable(l.filter)...) {
 		f, ok := l.fieldOf(name)
 		if !ok || !f.index {
 			continue
@@ -42,10 +39,7 @@ func (a *API) index(ctx context.Context, l *clientList) {
 		if there[f.Name] == expression {
 			l.indexed[f.Name] = walk{from: "annals_read.clients c", alias: "c", id: "c.id", key: f.sort.sql, nullable: true}
 		}
-		missing = append(missing, f)
-	}
-	for _, f := range missing {
-		a.want(ctx, f.Name, strings.ReplaceAll(f.sort.sql, "c.", ""))
+		a.want(ctx, f.Name, expression)
 	}
 }
 
@@ -67,11 +61,17 @@ func indexable(n filter.Node) []string {
 	return names
 }
 
+// knownIndexes are the expressions that have an index, by the names of fields. One request
+// looks at a time, and meanwhile the others go by what was known.
 func (a *API) knownIndexes(ctx context.Context) map[string]string {
 	a.indexes.mu.Lock()
-	defer a.indexes.mu.Unlock()
-	if a.now().Sub(a.indexes.read) < indexesKnown {
-		return a.indexes.there
+	known, fresh := a.indexes.there, a.now().Sub(a.indexes.read) < indexesKnown
+	if !fresh {
+		a.indexes.read = a.now()
+	}
+	a.indexes.mu.Unlock()
+	if fresh {
+		return known
 	}
 	there := map[string]string{}
 	var b pgx.Batch
@@ -83,10 +83,13 @@ func (a *API) knownIndexes(ctx context.Context) map[string]string {
 		})
 		return err
 	})
-	if err := a.DB.Ask(ctx, &b); err == nil {
-		a.indexes.there, a.indexes.read = there, a.now()
+	if a.DB.Ask(ctx, &b) != nil {
+		return known
 	}
-	return maps.Clone(a.indexes.there)
+	a.indexes.mu.Lock()
+	defer a.indexes.mu.Unlock()
+	a.indexes.there = there
+	return there
 }
 
 // want asks for an index, once in a while.

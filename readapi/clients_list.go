@@ -3,7 +3,6 @@ package readapi
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,7 +34,7 @@ type clientList struct {
 	sort   string      // as it was asked for
 	sorts  []string    // fields
 	keys   []key       // of the sort, and the id
-	at     *clientCursor
+	at     *cursor
 	back   bool
 
 	custom  map[string]field.Type // custom fields that are asked for
@@ -43,26 +42,14 @@ type clientList struct {
 	indexed map[string]walk       // fields that have an index
 
 	q        *query
-	past     string      // the parameter of asOf
-	vis      string      // what the caller sees
-	conds    []string    // what is asked for
-	levels   []string    // how well a search is met
-	expected expectation // of all that is asked for
-	total    *int        // and as was counted with the page
-	implied  int         // how many of the first conds the query's arms imply
-}
-
-// clientCursor is where a page ended, or began.
-type clientCursor struct {
-	Sort   string    `json:"s"`
-	Level  int       `json:"l,omitempty"` // of a search
-	Values []*string `json:"v"`
-	Back   bool      `json:"b,omitempty"` // to the page before
-}
-
-func (c clientCursor) String() string {
-	b, _ := json.Marshal(c) // strings always marshal
-	return base64.RawURLEncoding.EncodeToString(b)
+	past     string                 // the parameter of asOf
+	vis      string                 // what the caller sees
+	conds    []string               // what is asked for
+	levels   []string               // how well a search is met
+	expected expectation            // of all that is asked for
+	plans    map[string]expectation // what PostgreSQL has been asked, by condition
+	total    *int                   // and as was counted with the page
+	implied  int                    // how many of the first conds the query's arms imply
 }
 
 // relevance is the sort of what is searched for.
@@ -204,9 +191,8 @@ func (l *clientList) parseCursor(s string) error {
 	if s == "" {
 		return nil
 	}
-	var c clientCursor
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &c) != nil || c.Sort != l.sort || len(c.Values) != len(l.keys) || c.Values[len(c.Values)-1] == nil || c.Level < 0 {
+	c, err := parseCursor(s, l.sort, len(l.keys))
+	if err != nil || c.Level < 0 {
 		return errCursor
 	}
 	for i, k := range l.keys {
@@ -277,7 +263,7 @@ func (l *clientList) cursors(out *clientPage, hits *[]hit) {
 	if len(all) == 0 {
 		return
 	}
-	end := func(h hit, back bool) string { return clientCursor{l.sort, h.level, h.values, back}.String() }
+	end := func(h hit, back bool) string { return cursor{l.sort, h.values, h.level, back}.String() }
 	if more && !l.back || l.back {
 		out.Body.NextCursor = end(all[len(all)-1], false)
 	}

@@ -9,7 +9,7 @@ import (
 func FuzzCursor(f *testing.F) {
 	value := "x"
 	f.Add("", "", 1)
-	f.Add(cursor{"name", []*string{nil, &value}}.String(), "name", 2)
+	f.Add(cursor{Sort: "name", Values: []*string{nil, &value}, Level: 1, Back: true}.String(), "name", 2)
 	f.Add("bnVsbA", "", 1)
 	f.Add("W10", "", 0)
 	f.Fuzz(func(t *testing.T, s, sort string, n int) {
@@ -24,7 +24,7 @@ func FuzzCursor(f *testing.F) {
 			t.Fatalf("%q is %+v", s, c)
 		}
 		q, keys := &query{}, make([]key, n)
-		if beyond(q, keys, c) == "" || len(q.args) == 0 || len(q.args) > n {
+		if past(q, keys, c.Values, c.Back) == "" || len(q.args) == 0 || len(q.args) > n {
 			t.Errorf("%+v: %d values", c, len(q.args))
 		}
 		if again, err := parseCursor(c.String(), sort, n); err != nil || again.String() != c.String() {

@@ -98,7 +98,7 @@ func fetch[R interface{ end() []*string }, T any](ctx context.Context, a *API, s
 	out.Body.Items = make([]T, 0, min(len(rows), in.Limit))
 	for i, r := range rows {
 		if i == in.Limit {
-			out.Body.NextCursor = cursor{in.Sort, rows[i-1].end()}.String()
+			out.Body.NextCursor = cursor{Sort: in.Sort, Values: rows[i-1].end()}.String()
 			break
 		}
 		out.Body.Items = append(out.Body.Items, item(r))
@@ -188,7 +188,7 @@ func (s source) page(q *query, keys []key, at *cursor, limit int) (string, []any
 		where += " and (" + strings.Join(arms, " or ") + ")"
 	}
 	if at != nil {
-		where += " and " + beyond(q, keys, *at)
+		where += " and " + past(q, keys, at.Values, false)
 	}
 	return fmt.Sprintf("select %s, array[%s] as cursor from %s where %s order by %s limit %d",
 		s.columns, strings.Join(values, ", "), s.from, where, strings.Join(order, ", "), limit), q.args

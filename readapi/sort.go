@@ -85,6 +85,8 @@ func (s source) keys(sort string) ([]key, error) {
 type cursor struct {
 	Sort   string    `json:"s"`
 	Values []*string `json:"v"`
+	Level  int       `json:"l,omitempty"` // of a search
+	Back   bool      `json:"b,omitempty"` // where a page began, for the one before
 }
 
 func (c cursor) String() string {
@@ -110,26 +112,6 @@ func (c cursor) check(b *pgx.Batch, keys []key) {
 		read[i], values[i] = fmt.Sprintf("$%d::text::%s", i+1, k.cast), c.Values[i]
 	}
 	b.Queue("select "+strings.Join(read, ", "), values...)
-}
-
-// beyond is the condition that a row comes after the cursor, with nulls last at
-// every level: after the first value, or equal to it and after the second, …
-func beyond(q *query, keys []key, c cursor) string {
-	cond := "false"
-	for i, k := range slices.Backward(keys) {
-		v := c.Values[i]
-		if v == nil {
-			cond = fmt.Sprintf("(%s is null and %s)", k.sql, cond)
-			continue
-		}
-		op, p := k.after(), q.bind(*v)+"::text::"+k.cast
-		null := ""
-		if i < len(keys)-1 {
-			null = fmt.Sprintf(" or %s is null", k.sql)
-		}
-		cond = fmt.Sprintf("(%s %s %s%s or (%[1]s = %[3]s and %[5]s))", k.sql, op, p, null, cond)
-	}
-	return cond
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
