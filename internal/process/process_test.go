@@ -193,13 +193,17 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// flaky is a log that cannot be reached from time to time.
-type flaky struct{ *eventlog.Log }
+// flaky is a log that cannot be reached every third time it is asked, and breaks off
+// after every tenth event.
+type flaky struct {
+	*eventlog.Log
+	asked, told *atomic.Int64
+}
 
 func (f flaky) Subscribe(ctx context.Context, after eventlog.Position) iter.Seq2[eventlog.Item, error] {
 	return func(yield func(eventlog.Item, error) bool) {
 		for item, err := range f.Log.Subscribe(ctx, after) {
-			if rand.IntN(10) == 0 {
+			if f.told.Add(1)%10 == 0 {
 				yield(eventlog.Item{}, eventlog.ErrUnavailable)
 				return
 			}
@@ -211,7 +215,7 @@ func (f flaky) Subscribe(ctx context.Context, after eventlog.Position) iter.Seq2
 }
 
 func (f flaky) Head(ctx context.Context) (eventlog.Position, error) {
-	if rand.IntN(3) == 0 {
+	if f.asked.Add(1)%3 == 1 {
 		return eventlog.Position{}, eventlog.ErrUnavailable
 	}
 	return f.Log.Head(ctx)
@@ -219,7 +223,7 @@ func (f flaky) Head(ctx context.Context) (eventlog.Position, error) {
 
 func TestOutageOfTheLog(t *testing.T) {
 	w := newWorld(t)
-	w.cfg.Log = flaky{w.log}
+	w.cfg.Log = flaky{Log: w.log, asked: new(atomic.Int64), told: new(atomic.Int64)}
 	w.run(see("rule"), see("other"))
 	for range 30 {
 		w.register(uuid.New())
