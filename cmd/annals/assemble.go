@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"annals/commands"
+	"annals/internal/audit"
 	"annals/internal/auth"
 	"annals/internal/blobs"
 	_ "annals/internal/blobs/providers" // s3, gs, azblob
@@ -97,6 +98,16 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.metrics.MustRegister(s.rules.Collector())
+	if s.tree, err = audit.Open(ctx, s.pool); err != nil {
+		return err
+	}
+	if s.role("worker") {
+		key, err := audit.LoadKey(s.data, s.auditKey)
+		if err != nil {
+			return err
+		}
+		s.keeper = audit.NewKeeper(s.tree, s.log, key, now, s.logger)
+	}
 	if s.oidcIssuer == "" {
 		return nil
 	}
@@ -124,6 +135,11 @@ func (s *server) routes() (http.Handler, error) {
 		s.commands.Routes(api)
 		s.reads.Routes(api)
 		replay.Routes(api, s.log)
+		witnesses, err := s.witnessKeys()
+		if err != nil {
+			return nil, err
+		}
+		(&audit.API{Store: s.tree, Witnesses: witnesses}).Routes(api)
 	}
 	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }).Methods(http.MethodGet)
 	router.HandleFunc("/readyz", s.readyz).Methods(http.MethodGet)

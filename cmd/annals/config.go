@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"annals/commands"
+	"annals/internal/audit"
+	"annals/internal/audit/proof"
 	"annals/internal/esnode"
 	"annals/internal/httpapi"
 	"annals/internal/mail"
@@ -36,6 +38,8 @@ type config struct {
 	eventStorePass   string
 	database         string
 	masterKey        string
+	auditKey         string
+	witnesses        string
 	adminEmail       string
 	adminPassword    string
 	roles            string
@@ -68,6 +72,8 @@ var settings = []setting{
 	{"ANNALS_EVENTSTORE_KEY", "eventstore-key", "", "key file of that certificate", func(c *config) *string { return &c.eventStoreKey }},
 	{"ANNALS_EVENTSTORE_PASSWORD", "", "", "password of the embedded node's user admin, required off loopback", func(c *config) *string { return &c.eventStorePass }},
 	{"ANNALS_DATABASE", "database", "", "postgres:// URL; empty: a private PostgreSQL", func(c *config) *string { return &c.database }},
+	{"ANNALS_AUDIT_KEY", "", "", "private key that signs checkpoints, as golang.org/x/mod/sumdb/note writes it; empty: generated once into the data directory", func(c *config) *string { return &c.auditKey }},
+	{"ANNALS_WITNESSES", "", "", "public keys of witnesses whose signatures are taken, separated by commas", func(c *config) *string { return &c.witnesses }},
 	{"ANNALS_MASTER_KEY", "", "", "64 hexadecimal digits; empty: generated once into the data directory", func(c *config) *string { return &c.masterKey }},
 	{"ANNALS_ADMIN_EMAIL", "admin-email", "admin@annals.localhost", "the first administrator's address", func(c *config) *string { return &c.adminEmail }},
 	{"ANNALS_ADMIN_PASSWORD", "", "", "the first administrator's password; empty: generated and printed once", func(c *config) *string { return &c.adminPassword }},
@@ -171,6 +177,11 @@ func (c *config) check() error {
 			fault("ANNALS_MASTER_KEY", "does not hold 64 hexadecimal digits") // and not quoted: it is a secret
 		}
 	}
+	if c.auditKey != "" {
+		if _, err := audit.LoadKey("", c.auditKey); err != nil {
+			fault("ANNALS_AUDIT_KEY", "does not hold a private key: PRIVATE+KEY+name+hash+key") // and not quoted: it is a secret
+		}
+	}
 	if c.eventStore == "" && len(all) == 0 {
 		node := esnode.Config{Listen: c.eventStoreListen, CertFile: c.eventStoreCert, KeyFile: c.eventStoreKey, AdminPassword: c.eventStorePass}
 		if err := node.Check(); err != nil {
@@ -223,6 +234,8 @@ func (c *config) checkOutside() []error {
 	fault("ANNALS_TRUSTED_PROXIES", err)
 	_, err = c.limits()
 	fault("ANNALS_RATE_LIMIT", err)
+	_, err = c.witnessKeys()
+	fault("ANNALS_WITNESSES", err)
 	return all
 }
 
@@ -282,6 +295,18 @@ func (c *config) storage() string {
 func (c *config) documentBytes() int64 {
 	n, _ := strconv.ParseInt(c.documentMax, 10, 64) // checked before
 	return n
+}
+
+// witnessKeys are the public keys of witnesses.
+func (c config) witnessKeys() (all []proof.Witness, err error) {
+	for _, text := range list(c.witnesses) {
+		w, err := proof.ParseWitness(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		all = append(all, w)
+	}
+	return all, nil
 }
 
 func (c config) role(name string) bool { return slices.Contains(strings.Split(c.roles, ","), name) }

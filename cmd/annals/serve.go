@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"annals/commands"
+	"annals/internal/audit"
 	"annals/internal/jobs"
 	"annals/internal/live"
 	processes "annals/internal/process"
@@ -55,6 +56,8 @@ type server struct {
 	runner   *projections.Runner
 	rules    *processes.Runner
 	live     *live.Hub
+	tree     *audit.Store
+	keeper   *audit.Keeper
 	metrics  *prometheus.Registry
 	ready    atomic.Bool
 }
@@ -97,6 +100,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 	if cfg.role("worker") {
 		g.Go(func() error { return s.jobs.Run(running) })
 		g.Go(func() error { return s.rules.Run(running) })
+		g.Go(func() error { return s.keeper.Run(running) })
 	}
 	if cfg.role("api") {
 		g.Go(func() error { return s.live.Run(running) })

@@ -72,6 +72,14 @@ type Record struct {
 	Event    any      // in today's shape, see package eventschema
 	Erased   []string // personal fields whose key is gone
 	Err      error    // why Event is nil: it cannot be read
+	Stored   *Stored  // only from where it is asked for
+}
+
+// Stored is an event as the log has it.
+type Stored struct {
+	Created        time.Time // by the server's clock
+	JSON           bool
+	Data, Metadata []byte
 }
 
 // Ref is the aggregate that the record belongs to.

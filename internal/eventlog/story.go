@@ -70,7 +70,7 @@ type story struct {
 // tell goes on with the story until it is told, until nobody listens, or until the
 // connection breaks.
 func (l *Log) tell(ctx context.Context, s *story, prefixes []string, yield func(Record, error) bool) (done bool, err error) {
-	sub, err := l.follow(ctx, s.last, prefixes)
+	sub, err := l.follow(ctx, s.last, named(prefixes))
 	if err != nil {
 		return false, err
 	}

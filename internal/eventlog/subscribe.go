@@ -34,11 +34,27 @@ const buffer = 256
 // in order, without gap or repetition, as it is committed. It ends with an error
 // when the connection is lost; the caller subscribes again from where it got to.
 func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, error] {
+	return l.subscribe(ctx, after, named(ofAggregates()), l.delivered)
+}
+
+// SubscribeStored is [Log.Subscribe] for events as they are stored, in all streams whose
+// names fit the pattern: their records have [Record.Stored] and nothing that would have
+// to be decoded.
+func (l *Log) SubscribeStored(ctx context.Context, after Position, pattern string) iter.Seq2[Item, error] {
+	filter := &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: pattern}
+	return l.subscribe(ctx, after, filter, func(_ context.Context, e *esdb.RecordedEvent) (*Record, error) {
+		rec := record(e)
+		rec.Stored = &Stored{Created: e.CreatedDate, JSON: e.ContentType == "application/json", Data: e.Data, Metadata: e.UserMetadata}
+		return &rec, nil
+	})
+}
+
+// subscribe has each event delivered, which is no record where it concerns nobody.
+func (l *Log) subscribe(ctx context.Context, after Position, filter *esdb.SubscriptionFilter, deliver func(context.Context, *esdb.RecordedEvent) (*Record, error)) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		prefixes := ofAggregates()
-		sub, err := l.follow(ctx, after, prefixes)
+		sub, err := l.follow(ctx, after, filter)
 		if err != nil {
 			yield(Item{}, fmt.Errorf("subscribe after %s: %w", after, err))
 			return
@@ -50,7 +66,7 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 			select {
 			case ev := <-sub.events:
 				watch.Reset(l.idle)
-				item, ok, err := l.item(ctx, ev, last)
+				item, ok, err := item(ctx, ev, last, deliver)
 				if err != nil {
 					yield(Item{}, fmt.Errorf("subscription at %s: %w", last, err))
 					return
@@ -60,7 +76,7 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 				}
 			case <-watch.C:
 				watch.Reset(l.idle)
-				if sub, err = l.check(ctx, sub, last, prefixes); err != nil {
+				if sub, err = l.check(ctx, sub, last, filter); err != nil {
 					yield(Item{}, fmt.Errorf("subscription at %s, silent for %v: %w", last, l.idle, err))
 					return
 				}
@@ -75,18 +91,18 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 // check answers for a silent subscription: with itself if nothing has happened in
 // the log, otherwise with a new one. It may well have been in order, since what
 // others write into the log passes it by.
-func (l *Log) check(ctx context.Context, sub following, last Position, prefixes []string) (following, error) {
+func (l *Log) check(ctx context.Context, sub following, last Position, filter *esdb.SubscriptionFilter) (following, error) {
 	head, err := l.Head(ctx)
 	if err != nil || head.Compare(last) <= 0 || len(sub.events) > 0 {
 		return sub, err
 	}
 	sub.stop()
-	return l.follow(ctx, last, prefixes)
+	return l.follow(ctx, last, filter)
 }
 
 // item turns what the client delivers into an Item; ok is false for what only
 // matters in here.
-func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Position) (item Item, ok bool, err error) {
+func item(ctx context.Context, ev *esdb.SubscriptionEvent, last Position, deliver func(context.Context, *esdb.RecordedEvent) (*Record, error)) (item Item, ok bool, err error) {
 	item.Position = last
 	switch {
 	case ev.EventAppeared != nil:
@@ -94,7 +110,7 @@ func (l *Log) item(ctx context.Context, ev *esdb.SubscriptionEvent, last Positio
 		if item.Position = Position(e.Position); item.Position.Compare(last) <= 0 {
 			return item, false, fmt.Errorf("%w: it delivered %s after %s", ErrUnavailable, item.Position, last)
 		}
-		item.Record, err = l.delivered(ctx, e)
+		item.Record, err = deliver(ctx, e)
 		return item, err == nil, err
 	case ev.CheckPointReached != nil:
 		if p := Position(*ev.CheckPointReached); p.Compare(last) > 0 && p.Commit <= math.MaxInt64 {
@@ -133,6 +149,16 @@ func (l *Log) delivered(ctx context.Context, e *esdb.RecordedEvent) (*Record, er
 	return &rec, nil
 }
 
+// Opened is a record that [Log.SubscribeStored] delivered as [Log.Subscribe] would have:
+// nil for an event of the log's own. The record says whether it could be read.
+func (l *Log) Opened(ctx context.Context, r *Record) (*Record, error) {
+	e := &esdb.RecordedEvent{
+		StreamID: r.Stream, EventNumber: uint64(r.Revision), Position: esdb.Position(r.Position), EventID: r.ID, EventType: r.Type, //nolint:gosec // not negative
+		CreatedDate: r.Stored.Created, Data: r.Stored.Data, UserMetadata: r.Stored.Metadata,
+	}
+	return l.delivered(ctx, e)
+}
+
 // following is a subscription under way.
 type following struct {
 	events <-chan *esdb.SubscriptionEvent
@@ -148,14 +174,19 @@ func ofAggregates() []string {
 	return prefixes
 }
 
-// follow starts a subscription to the streams whose names begin so, and the goroutine
-// that receives from it, which ends with ctx, or when it is stopped.
-func (l *Log) follow(ctx context.Context, after Position, prefixes []string) (following, error) {
+// named admits streams whose names begin so.
+func named(prefixes []string) *esdb.SubscriptionFilter {
+	return &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes}
+}
+
+// follow starts a subscription to what the filter admits, and the goroutine that receives
+// from it, which ends with ctx, or when it is stopped.
+func (l *Log) follow(ctx context.Context, after Position, filter *esdb.SubscriptionFilter) (following, error) {
 	opts := esdb.SubscribeToAllOptions{
 		From:               esdb.Position(after),
 		MaxSearchWindow:    4096,
 		CheckpointInterval: 1,
-		Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes},
+		Filter:             filter,
 	}
 	if after == (Position{}) {
 		opts.From = esdb.Start{}

@@ -194,6 +194,8 @@ type Op struct {
 	Body   any    // an example of what a merge patch is one of; nil: the body is what the input says
 	Lines  any    // an example of a line of a streamed answer; nil: the answer is what the output says
 	Events any    // an example of what an event of a stream holds, see HandleEvents
+	Media  string // content type of an answer that is no JSON; the output's Body is then its bytes
+	Hidden bool   // left out of the document
 }
 
 // Handle adds an operation to the API. Errors of the handler are answered as
@@ -202,7 +204,7 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 	schemas := a.huma.OpenAPI().Components.Schemas
 	o := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
-		DefaultStatus: op.Status, Tags: []string{op.Tag}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see readBody
+		Hidden: op.Hidden, DefaultStatus: op.Status, Tags: []string{op.Tag}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see readBody
 	}
 	if op.Needs != "" {
 		o.Extensions = map[string]any{"x-permission": string(op.Needs)}
@@ -222,6 +224,10 @@ func Handle[I, O any](a *API, op Op, h func(context.Context, *I) (*O, error)) {
 	if op.Events != nil {
 		s := schemas.Schema(reflect.TypeOf(op.Events), true, "")
 		o.Responses = map[string]*huma.Response{"200": {Description: "Server-sent events, each of which holds this", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s}}}}
+	}
+	if op.Media != "" {
+		s := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+		o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{op.Media: {Schema: s}}}}
 	}
 	if o.Responses == nil {
 		o.Responses = map[string]*huma.Response{}

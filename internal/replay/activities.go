@@ -77,7 +77,7 @@ func Whole(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[Li
 	return func(yield func(Line, error) bool) {
 		var s client.State
 		end := End{Activities: map[string]int{}}
-		items, names := newItems(log), newNames(log)
+		items, names := newItems(log), NewNames(log)
 		for rec, err := range log.Story(ctx, domain.Ref{Category: domain.Client, ID: id}, categories()) {
 			if err != nil {
 				yield(Line{}, err)

@@ -100,7 +100,7 @@ func (u Until) admits(r *eventlog.Record) bool {
 // Client yields the steps of a client in order, until and including the bound.
 func Client(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
-		names := newNames(log)
+		names := NewNames(log)
 		for rec, s := range fold(ctx, log, id, until) {
 			if rec.Err != nil {
 				yield(Step{}, rec.Err)
@@ -135,24 +135,33 @@ func fold(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[eve
 	}
 }
 
-// names are what those are called who did something: a few people and programs, however
+// Names are what those are called who did something: a few people and programs, however
 // long the story is.
-type names struct {
+type Names struct {
 	log  Log
 	know map[domain.ID]string
 }
 
-func newNames(log Log) *names { return &names{log, map[domain.ID]string{domain.System: "Annals"}} }
+func NewNames(log Log) *Names { return &Names{log, map[domain.ID]string{domain.System: "Annals"}} }
 
-// step is a record without what anything was after it.
-func (n *names) step(ctx context.Context, rec *eventlog.Record) (Step, error) {
-	who := rec.Meta.Actor
-	if _, ok := n.know[who]; !ok {
-		name, err := actorName(ctx, n.log, who)
-		if err != nil {
-			return Step{}, err
+// Of is what somebody is called.
+func (n *Names) Of(ctx context.Context, who domain.ID) (string, error) {
+	name, ok := n.know[who]
+	if !ok {
+		var err error
+		if name, err = actorName(ctx, n.log, who); err != nil {
+			return "", err
 		}
 		n.know[who] = name
+	}
+	return name, nil
+}
+
+// step is a record without what anything was after it.
+func (n *Names) step(ctx context.Context, rec *eventlog.Record) (Step, error) {
+	who := rec.Meta.Actor
+	if _, err := n.Of(ctx, who); err != nil {
+		return Step{}, err
 	}
 	return Step{
 		Revision: rec.Revision, Position: rec.Position.String(), Type: rec.Type, At: rec.Meta.At, Actor: Actor{who, n.know[who]},

@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"annals/eventschema"
+	"annals/internal/audit/proof"
+	"annals/internal/eventlog"
+)
+
+// Placed is a leaf as the tree has it: where its event is in the log, and its hash.
+type Placed struct {
+	At   eventlog.Position
+	Hash tlog.Hash
+}
+
+// Log is the part of [eventlog.Log] that comparing needs.
+type Log interface {
+	SubscribeStored(ctx context.Context, after eventlog.Position, pattern string) iter.Seq2[eventlog.Item, error]
+	Head(ctx context.Context) (eventlog.Position, error)
+}
+
+// Finding is something that is not as it was when it went into the tree.
+type Finding struct {
+	Index int64 // of the leaf, -1 where there is none
+	At    eventlog.Position
+	What  string
+}
+
+func (f Finding) String() string {
+	if f.Index < 0 {
+		return fmt.Sprintf("position %s: %s", f.At, f.What)
+	}
+	return fmt.Sprintf("leaf %d, position %s: %s", f.Index, f.At, f.What)
+}
+
+// Compared is what came of a comparison.
+type Compared struct {
+	Leaves int64 // that were compared
+	Erased int64 // leaves of keys of erased people, which the log rightly does not have any more
+	Later  int64 // events that are younger than the tree
+	Root   tlog.Hash
+}
+
+// Compare walks through the log and through the first size leaves of the tree together,
+// and reports each event that was changed, removed or added. The last of the leaves is at
+// the position until. What is compared needs no more memory the longer the log is, but
+// for keys of erased people.
+func Compare(ctx context.Context, log Log, leaves iter.Seq2[Placed, error], size int64, until eventlog.Position, report func(Finding)) (out Compared, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	head, err := log.Head(ctx)
+	if err != nil {
+		return out, err
+	}
+	c := comparison{missing: map[tlog.Hash]Finding{}, report: report}
+	next, stop := iter.Pull2(leaves)
+	defer stop()
+	leaf, n := Placed{}, int64(-1)
+	advance := func() error {
+		if n++; n >= size {
+			return nil
+		}
+		var ok bool
+		var err error
+		if leaf, err, ok = next(); err != nil {
+			return err
+		} else if !ok {
+			return fmt.Errorf("the tree has only %d leaves of the %d that were signed", n, size)
+		}
+		c.tree.Append(leaf.Hash, nil)
+		return nil
+	}
+	if err := advance(); err != nil {
+		return out, err
+	}
+	var last eventlog.Position
+	for item, err := range log.SubscribeStored(ctx, eventlog.Position{}, proof.CoveredPattern) {
+		if err != nil {
+			return out, err
+		}
+		if r := item.Record; r != nil && proof.Covered(r.Stream) {
+			last = r.Position
+			for n < size && leaf.At.Compare(r.Position) < 0 {
+				c.absent(n, leaf)
+				if err := advance(); err != nil {
+					return out, err
+				}
+			}
+			switch {
+			case n < size && leaf.At == r.Position:
+				c.same(n, leaf, r)
+				if err := advance(); err != nil {
+					return out, err
+				}
+			case r.Position.Compare(until) <= 0:
+				report(Finding{-1, r.Position, fmt.Sprintf("%s is not in the tree: it was added", LeafOf(r))})
+			default:
+				out.Later++
+			}
+		} else if item.Position.Compare(last) > 0 {
+			last = item.Position
+		}
+		if item.Live || last.Compare(head) >= 0 {
+			break
+		}
+	}
+	for n < size {
+		c.absent(n, leaf)
+		if err := advance(); err != nil {
+			return out, err
+		}
+	}
+	c.settle()
+	out.Leaves, out.Erased, out.Root = size, c.erased, c.tree.Root()
+	return out, nil
+}
+
+// comparison is one under way.
+type comparison struct {
+	tree    proof.Tree
+	missing map[tlog.Hash]Finding // leaves whose events the log does not have
+	told    []*proof.Leaf         // of keys, by what the log tells of erasures
+	gone    map[string]bool       // streams of keys that are deleted
+	erased  int64
+	report  func(Finding)
+}
+
+func (c *comparison) absent(n int64, leaf Placed) {
+	c.missing[leaf.Hash] = Finding{n, leaf.At, "its event is not in the log any more: it was removed"}
+}
+
+func (c *comparison) same(n int64, leaf Placed, r *eventlog.Record) {
+	own := LeafOf(r)
+	if own.Hash() != leaf.Hash {
+		c.report(Finding{n, leaf.At, fmt.Sprintf("%s is not what it was: it was changed", own)})
+		return
+	}
+	switch {
+	case r.Type == deleted && strings.HasPrefix(r.Stream, eventschema.Key+"-"):
+		if c.gone == nil {
+			c.gone = map[string]bool{}
+		}
+		c.gone[r.Stream] = true
+	case r.Type == ErasedType:
+		c.told = append(c.told, Told(r.Stored.Data)...)
+	}
+}
+
+const deleted = "$streamDeleted"
+
+// ErasedType is the type of the event that tells of an erasure, and of the leaves of the
+// key that left the log with it.
+const ErasedType = "client.erased"
+
+// Told is the leaves of a key that are told by the event of an erasure, whose data it is.
+func Told(data []byte) (leaves []*proof.Leaf) {
+	var e struct {
+		Keys [][]byte `json:"key_leaves"`
+	}
+	if json.Unmarshal(data, &e) != nil {
+		return nil
+	}
+	for _, raw := range e.Keys {
+		if l, err := proof.ParseLeaf(raw); err == nil && strings.HasPrefix(l.Stream, eventschema.Key+"-") {
+			leaves = append(leaves, l)
+		}
+	}
+	return leaves
+}
+
+// settle reports what is missing without having been erased.
+func (c *comparison) settle() {
+	for _, l := range c.told {
+		if _, ok := c.missing[l.Hash()]; ok && c.gone[l.Stream] {
+			delete(c.missing, l.Hash())
+			c.erased++
+		}
+	}
+	left := slices.SortedFunc(maps.Values(c.missing), func(a, b Finding) int { return cmp.Compare(a.Index, b.Index) })
+	for _, f := range left {
+		c.report(f)
+	}
+}
+
+// All is the leaves of the tree in order, as the store has them.
+func (s *Store) All(ctx context.Context) iter.Seq2[Placed, error] {
+	return func(yield func(Placed, error) bool) {
+		stop := errors.New("enough")
+		err := s.Leaves(ctx, 0, func(at eventlog.Position, h tlog.Hash) error {
+			if !yield(Placed{at, h}, nil) {
+				return stop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, stop) {
+			yield(Placed{}, err)
+		}
+	}
+}
