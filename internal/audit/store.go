@@ -51,11 +51,16 @@ func Open(ctx context.Context, db *pgxpool.Pool) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema of the audit tree: %w", err)
 	}
+	return View(db), nil
+}
+
+// View is the tree in the pool's database, which somebody else has opened.
+func View(db *pgxpool.Pool) *Store {
 	tiles, err := lru.New[proof.Tile, []tlog.Hash](tilesCached)
 	if err != nil {
 		panic(err) // the size is positive
 	}
-	return &Store{db, tiles}, nil
+	return &Store{db, tiles}
 }
 
 // State is how far the tree is.
