@@ -301,7 +301,9 @@ func verifyLive(ctx context.Context, cfg config, keyFile string, out, stderr io.
 		verifier, witnesses = keys.Log, append(witnesses, keys.Witnesses...)
 	}
 	faults := 0
-	live, err := audit.VerifyLive(ctx, b.stored(), tree, verifier, witnesses, func(f audit.Finding) {
+	live, err := audit.Verification{
+		Log: b.stored(), Tree: tree, Key: verifier, Witnesses: witnesses, Authenticity: b.log.Authenticity,
+	}.Live(ctx, func(f audit.Finding) {
 		if faults++; faults <= 1000 {
 			fmt.Fprintln(out, f)
 		}

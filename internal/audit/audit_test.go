@@ -32,6 +32,8 @@ const patience = time.Minute
 // world is a log on a real node, and the tree over it in the node's database.
 type world struct {
 	*testing.T
+	url  string
+	stop func() // ends the node
 	db   *pgxpool.Pool
 	log  *eventlog.Log
 	tree *audit.Store
@@ -42,22 +44,10 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
 	ctx := context.WithoutCancel(t.Context())
-	url := pgtest.Database(t)
-	node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: url, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = node.Close(ctx) })
-	w := &world{T: t}
-	master, err := eventschema.NewLocalMaster(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w.log, err = eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.log.Close)
-	if w.db, err = pgxpool.New(ctx, url); err != nil {
+	w := &world{T: t, url: pgtest.Database(t)}
+	w.start()
+	var err error
+	if w.db, err = pgxpool.New(ctx, w.url); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.db.Close)
@@ -68,6 +58,34 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// start starts the node.
+func (w *world) start() {
+	w.Helper()
+	ctx := context.WithoutCancel(w.Context())
+	node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: w.url, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.Fatal(err)
+	}
+	master, err := eventschema.NewLocalMaster(make([]byte, 32))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if w.log, err = eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master}); err != nil {
+		w.Fatal(err)
+	}
+	log := w.log
+	w.stop = sync.OnceFunc(func() {
+		log.Close()
+		_ = node.Close(ctx)
+	})
+	w.Cleanup(w.stop)
+}
+
+func (w *world) restart() {
+	w.stop()
+	w.start()
 }
 
 func (w *world) meta() domain.Meta {
@@ -147,7 +165,8 @@ func (w *world) exec(sql string, args ...any) {
 func (w *world) live() []string {
 	w.Helper()
 	found := []string{}
-	_, err := audit.VerifyLive(w.Context(), audit.Table{DB: w.db}, audit.View(w.db), w.key.Verifier, nil, func(f audit.Finding) { found = append(found, f.String()) })
+	_, err := audit.Verification{Log: audit.Table{DB: w.db}, Tree: audit.View(w.db), Key: w.key.Verifier, Authenticity: w.log.Authenticity}.
+		Live(w.Context(), func(f audit.Finding) { found = append(found, f.String()) })
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -259,7 +278,11 @@ func TestTampering(t *testing.T) {
 		"removed":          {`delete from annals_log.events where position = ` + some, "it was removed"},
 		"removed from end": {`delete from annals_log.events where position > ` + some, "it was removed"},
 		"a key":            {`delete from annals_log.events where position = (select min(position) from annals_log.events where type = 'key.created')`, "it was removed"},
-		"moved": {`update annals_log.events set position = 1000000 where position = ` + some, "it was removed"},
+		"moved":            {`update annals_log.events set position = 1000000 where position = ` + some, "it was removed"},
+		"added at the end": {`insert into annals_log.events select 1000000, stream, 1, gen_random_uuid(), type, created, is_json, data, metadata
+			from annals_log.events where position = ` + some, "it was changed or added"},
+		"added without a code": {`insert into annals_log.events select 1000000, stream, 1, gen_random_uuid(), type, created, is_json, data, '{"schema":1}'
+			from annals_log.events where position = ` + some, "it was added"},
 		"leaf":              {`update annals_audit.tiles set hashes = set_byte(hashes, 40, (get_byte(hashes, 40) + 1) % 256) where level = 0 and n = 0`, "it was changed"},
 		"inner hash":        {`update annals_audit.tiles set hashes = set_byte(hashes, 3, (get_byte(hashes, 3) + 1) % 256) where level = 1`, "tile"},
 		"tile gone":         {`delete from annals_audit.tiles where level = 1`, "tile"},
@@ -416,6 +439,7 @@ func TestWitnessFork(t *testing.T) {
 		t.Fatal(signed, err)
 	}
 	w.exec(`update annals_log.events set created = created - interval '1 second' where position = (select max(position) from annals_log.events)`)
+	w.restart() // the node remembers the latest events
 	w.exec(`delete from annals_audit.tree`)
 	w.exec(`delete from annals_audit.tiles`)
 	w.exec(`delete from annals_audit.checkpoints`)

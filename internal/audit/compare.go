@@ -60,6 +60,9 @@ type Comparison struct {
 	Until  eventlog.Position             // where the last of them is
 	Report func(Finding)                 // is told of each event that was changed, removed or added
 	Whole  func(proof.Tile, []tlog.Hash) // is given the tiles over the leaves; may be nil
+	// Authenticity says what the code of an event says of it; nil where there is no key to
+	// check codes with. It tells what was added at the log's end, where the tree is not yet.
+	Authenticity func(*eventlog.Record) eventschema.Authenticity
 }
 
 // Run walks through the log and the leaves together. What it needs of memory does not
@@ -100,6 +103,11 @@ func (cfg Comparison) Run(ctx context.Context) (out Compared, err error) {
 		}
 		if r := item.Record; r != nil && proof.Covered(r.Stream) {
 			last = r.Position
+			if cfg.Authenticity != nil {
+				if what := foreign(r, cfg.Authenticity(r), &c.codes); what != "" {
+					cfg.Report(Finding{-1, r.Position, fmt.Sprintf("%s %s", LeafOf(r), what)})
+				}
+			}
 			for n < size && leaf.At.Compare(r.Position) < 0 {
 				c.absent(n, leaf)
 				if err := advance(); err != nil {
@@ -143,7 +151,27 @@ type comparison struct {
 	told    []*proof.Leaf         // of keys, by what the log tells of erasures
 	gone    map[string]bool       // streams of keys that are deleted
 	erased  int64
+	codes   bool // there have been events with codes
 	report  func(Finding)
+}
+
+// foreign says what is wrong with who has written an event, if anything. Events that are
+// older than codes have none; once there are codes, every event of Annals' own has one.
+func foreign(r *eventlog.Record, a eventschema.Authenticity, codes *bool) string {
+	if _, err := r.Ref(); err != nil || !eventschema.Known(r.Type) {
+		return "" // somebody else's, in the same log
+	}
+	switch {
+	case a == eventschema.Authentic:
+		*codes = true
+	case a == eventschema.Unsigned && *codes:
+		return "has no code: Annals has not written it, it was added"
+	case a == eventschema.Forged:
+		return "is not what Annals has written, or not where: it was changed or added"
+	case a == eventschema.Foreign:
+		return "was written with another master key"
+	}
+	return ""
 }
 
 func (c *comparison) absent(n int64, leaf Placed) {

@@ -9,7 +9,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"annals/eventschema"
 	"annals/internal/audit/proof"
+	"annals/internal/eventlog"
 )
 
 // Live is what checking a running log came to.
@@ -19,23 +21,33 @@ type Live struct {
 	Cosigned   []proof.Cosigned
 }
 
-// VerifyLive holds the log against the tree, event by event, and the tree, with every
+// Verification is what a running log is checked with.
+type Verification struct {
+	Log          Log
+	Tree         *Store
+	Key          note.Verifier
+	Witnesses    []proof.Witness
+	Authenticity func(*eventlog.Record) eventschema.Authenticity // see [Comparison]
+}
+
+// Live holds the log against the tree, event by event, and the tree, with every
 // hash above its leaves, against the latest checkpoint that was signed. Each thing that
 // is wrong is reported.
-func VerifyLive(ctx context.Context, log Log, tree *Store, key note.Verifier, witnesses []proof.Witness, report func(Finding)) (out Live, err error) {
+func (v Verification) Live(ctx context.Context, report func(Finding)) (out Live, err error) {
+	tree := v.Tree
 	c, err := tree.Checkpoint(ctx)
 	if err != nil {
 		return out, err
 	}
 	wrong := func(format string, args ...any) { report(Finding{-1, c.At, fmt.Sprintf(format, args...)}) }
-	out.Checkpoint, out.Cosigned, err = proof.Open(c.Note, key, witnesses...)
+	out.Checkpoint, out.Cosigned, err = proof.Open(c.Note, v.Key, v.Witnesses...)
 	if err != nil || out.Checkpoint.Size != c.Size {
 		wrong("the checkpoint of %d leaves is not one that the log has signed", c.Size)
 		out.Checkpoint.Size = c.Size
 	}
 	var failed error
 	out.Compared, err = Comparison{
-		Log: log, Leaves: tree.All(ctx), Size: c.Size, Until: c.At, Report: report,
+		Log: v.Log, Leaves: tree.All(ctx), Size: c.Size, Until: c.At, Report: report, Authenticity: v.Authenticity,
 		Whole: func(t proof.Tile, want []tlog.Hash) {
 			got, err := tree.Tile(ctx, t)
 			switch {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"annals/eventschema"
 	"annals/internal/audit/proof"
 	"annals/internal/eventlog"
 )
@@ -40,6 +41,8 @@ type Witness struct {
 	Signer      *proof.Cosigner
 	File        string        // where it remembers
 	Patience    time.Duration // how long the log may lack what was signed before it is broken
+	// Authenticity says what the code of an event says of it, see [Comparison].
+	Authenticity func(*eventlog.Record) eventschema.Authenticity
 
 	memory memory
 	tree   *proof.Tree
@@ -49,8 +52,9 @@ type Witness struct {
 type memory struct {
 	Checkpoint string            `json:"checkpoint"` // the last that it has signed
 	Size       int64             `json:"size"`
-	At         eventlog.Position `json:"at"`   // of the last leaf
-	Edge       map[int][]byte    `json:"edge"` // of its tree, by level
+	At         eventlog.Position `json:"at"`    // of the last leaf
+	Edge       map[int][]byte    `json:"edge"`  // of its tree, by level
+	Codes      bool              `json:"codes"` // events have codes by now
 }
 
 // Open reads what the witness remembers; at first that is nothing.
@@ -144,6 +148,11 @@ func (w *Witness) follow(ctx context.Context, size int64) (at eventlog.Position,
 		}
 		silence.Reset(w.Patience)
 		if r := item.Record; r != nil && proof.Covered(r.Stream) {
+			if w.Authenticity != nil {
+				if what := foreign(r, w.Authenticity(r), &w.memory.Codes); what != "" {
+					return at, fmt.Errorf("%w: %s %s", ErrBroken, LeafOf(r), what)
+				}
+			}
 			grown.Append(LeafOf(r).Hash(), nil)
 			if at = r.Position; grown.Size() == size {
 				w.tree = grown
@@ -169,7 +178,7 @@ func (w *Witness) edge(t proof.Tile) (hashes []tlog.Hash, err error) {
 // remember writes what the witness has seen, so that there is either all of it or what
 // was before.
 func (w *Witness) remember(raw []byte, c proof.Checkpoint, at eventlog.Position) error {
-	m := memory{Checkpoint: string(raw), Size: c.Size, At: at, Edge: map[int][]byte{}}
+	m := memory{Checkpoint: string(raw), Size: c.Size, At: at, Edge: map[int][]byte{}, Codes: w.memory.Codes}
 	for tile, hashes := range w.tree.Partial {
 		m.Edge[tile.L] = proof.Join(hashes)
 	}
@@ -211,7 +220,7 @@ func (w *Witness) Patrol(ctx context.Context, leaves iter.Seq2[Placed, error], r
 	if w.memory.Size == 0 {
 		return Compared{}, nil
 	}
-	out, err := Comparison{Log: w.Log, Leaves: leaves, Size: w.memory.Size, Until: w.memory.At, Report: report}.Run(ctx)
+	out, err := Comparison{Log: w.Log, Leaves: leaves, Size: w.memory.Size, Until: w.memory.At, Report: report, Authenticity: w.Authenticity}.Run(ctx)
 	if err != nil {
 		return out, err
 	}
