@@ -8,164 +8,30 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"annals/domain"
-	"annals/domain/client"
-	"annals/eventschema"
 	"annals/internal/audit"
+	"annals/internal/audit/audittest"
 	"annals/internal/audit/proof"
-	"annals/internal/esnode"
 	"annals/internal/eventlog"
-	"annals/internal/postgres/pgtest"
 )
 
-// patience is how long a test waits for what has to happen.
-const patience = time.Minute
-
-// world is a log on a real node, and the tree over it in the node's database.
-type world struct {
-	*testing.T
-	url  string
-	stop func() // ends the node
-	db   *pgxpool.Pool
-	log  *eventlog.Log
-	tree *audit.Store
-	key  *audit.Key
-}
+type world struct{ *audittest.World }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
-	ctx := context.WithoutCancel(t.Context())
-	w := &world{T: t, url: pgtest.Database(t)}
-	w.start()
-	var err error
-	if w.db, err = pgxpool.New(ctx, w.url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.db.Close)
-	if w.tree, err = audit.Open(ctx, w.db); err != nil {
-		t.Fatal(err)
-	}
-	if w.key, err = audit.LoadKey(t.TempDir(), ""); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-// start starts the node.
-func (w *world) start() {
-	w.Helper()
-	ctx := context.WithoutCancel(w.Context())
-	node, err := esnode.Start(ctx, esnode.Config{Listen: "127.0.0.1:0", Database: w.url, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		w.Fatal(err)
-	}
-	master, err := eventschema.NewLocalMaster(make([]byte, 32))
-	if err != nil {
-		w.Fatal(err)
-	}
-	if w.log, err = eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master}); err != nil {
-		w.Fatal(err)
-	}
-	log := w.log
-	w.stop = sync.OnceFunc(func() {
-		log.Close()
-		_ = node.Close(ctx)
-	})
-	w.Cleanup(w.stop)
-}
-
-func (w *world) restart() {
-	w.stop()
-	w.start()
-}
-
-func (w *world) meta() domain.Meta {
-	return domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: time.Now().UTC()}
-}
-
-// register appends n clients: their keys, and their first events.
-func (w *world) register(n int) (ids []uuid.UUID) {
-	w.Helper()
-	var wg sync.WaitGroup
-	for range n {
-		id := uuid.New()
-		ids = append(ids, id)
-		wg.Go(func() {
-			if _, err := w.log.Append(w.Context(), eventlog.Stream(domain.Client, id), eventlog.NoStream, w.meta(), client.Registered{Status: client.Lead}); err != nil {
-				w.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	return ids
-}
-
-// keep runs a keeper; what it returns ends it.
-func (w *world) keep() (stop func()) {
-	w.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
-	keeper := audit.NewKeeper(w.tree, w.log, w.key, time.Now, slog.New(slog.NewTextHandler(w.Output(), nil)))
-	done := make(chan error, 1)
-	go func() { done <- keeper.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.Error(err)
-		}
-	})
-	w.Cleanup(stop)
-	return stop
-}
-
-func (w *world) until(what string, f func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(patience); !f(); <-time.After(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
-
-// grown waits until the tree has n leaves, and they are signed.
-func (w *world) grown(n int64) audit.Issued {
-	w.Helper()
-	var c audit.Issued
-	w.until(fmt.Sprintf("%d leaves", n), func() bool {
-		var err error
-		c, err = w.tree.Checkpoint(w.Context())
-		return err == nil && c.Size >= n
-	})
-	if c.Size != n {
-		w.Fatalf("the tree has %d leaves, want %d", c.Size, n)
-	}
-	return c
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.Helper()
-	ct, err := w.db.Exec(w.Context(), sql, args...)
-	if err != nil {
-		w.Fatalf("%s: %v", sql, err)
-	}
-	if ct.RowsAffected() == 0 {
-		w.Fatalf("%s: nothing was changed", sql)
-	}
+	return &world{audittest.New(t)}
 }
 
 // live is what holding the log against the tree reports.
 func (w *world) live() []string {
 	w.Helper()
 	found := []string{}
-	_, err := audit.Verification{Log: audit.Table{DB: w.db}, Tree: audit.View(w.db), Key: w.key.Verifier, Authenticity: w.log.Authenticity}.
+	_, err := audit.Verification{Log: audit.Table{DB: w.DB}, Tree: audit.View(w.DB), Key: w.Key.Verifier, Authenticity: w.Log.Authenticity}.
 		Live(w.Context(), func(f audit.Finding) { found = append(found, f.String()) })
 	if err != nil {
 		w.Fatal(err)
@@ -176,7 +42,7 @@ func (w *world) live() []string {
 // hashes are those of all events as they are in the log.
 func (w *world) hashes() (all []tlog.Hash, at []eventlog.Position) {
 	w.Helper()
-	for item, err := range (audit.Table{DB: w.db}).SubscribeStored(w.Context(), eventlog.Position{}, proof.CoveredPattern) {
+	for item, err := range (audit.Table{DB: w.DB}).SubscribeStored(w.Context(), eventlog.Position{}, proof.CoveredPattern) {
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -194,18 +60,18 @@ func TestKeeper(t *testing.T) {
 	w := newWorld(t)
 	n := int64(0)
 	for round := range 5 {
-		stop := w.keep()
-		other := w.keep() // waits for the lease, or takes over
-		w.register(60)
+		stop := w.Keep()
+		other := w.Keep() // waits for the lease, or takes over
+		w.Register(60)
 		if n += 2 * 60; round%2 == 0 {
 			stop()
 		}
-		w.grown(n)
+		w.Grown(n)
 		stop()
 		other()
 	}
-	c := w.grown(n)
-	signed, _, err := proof.Open(c.Note, w.key.Verifier)
+	c := w.Grown(n)
+	signed, _, err := proof.Open(c.Note, w.Key.Verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,11 +80,11 @@ func TestKeeper(t *testing.T) {
 		t.Fatalf("%d events, %d leaves", len(hashes), signed.Size)
 	}
 	for i, at := range positions {
-		index, err := w.tree.Index(t.Context(), at)
+		index, err := w.Tree.Index(t.Context(), at)
 		if err != nil || index != int64(i) {
 			t.Fatalf("%s is leaf %d, %v; want %d", at, index, err, i)
 		}
-		p, err := tlog.ProveRecord(n, index, w.tree.Hashes(t.Context(), n))
+		p, err := tlog.ProveRecord(n, index, w.Tree.Hashes(t.Context(), n))
 		if err == nil {
 			err = tlog.CheckRecord(p, n, signed.Root, index, hashes[i])
 		}
@@ -227,12 +93,12 @@ func TestKeeper(t *testing.T) {
 		}
 	}
 	for _, at := range []eventlog.Position{{}, {Commit: 1 << 62, Prepare: 1 << 62}, {Commit: 1 << 63, Prepare: 1}} {
-		if _, err := w.tree.Index(t.Context(), at); !errors.Is(err, audit.ErrAbsent) {
+		if _, err := w.Tree.Index(t.Context(), at); !errors.Is(err, audit.ErrAbsent) {
 			t.Errorf("at %s there is %v", at, err)
 		}
 	}
 	// Every earlier checkpoint is of a beginning of the same tree.
-	rows, err := w.db.Query(t.Context(), `select note from annals_audit.checkpoints`)
+	rows, err := w.DB.Query(t.Context(), `select note from annals_audit.checkpoints`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,11 +108,11 @@ func TestKeeper(t *testing.T) {
 		if err := rows.Scan(&note); err != nil {
 			t.Fatal(err)
 		}
-		old, _, err := proof.Open([]byte(note), w.key.Verifier)
+		old, _, err := proof.Open([]byte(note), w.Key.Verifier)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := tlog.ProveTree(n, old.Size, w.tree.Hashes(t.Context(), n))
+		p, err := tlog.ProveTree(n, old.Size, w.Tree.Hashes(t.Context(), n))
 		if err == nil {
 			err = tlog.CheckTree(p, n, signed.Root, old.Size, old.Root)
 		}
@@ -291,14 +157,14 @@ func TestTampering(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			stop := w.keep()
-			w.register(150)
-			w.grown(300)
+			stop := w.Keep()
+			w.Register(150)
+			w.Grown(300)
 			stop()
 			if found := w.live(); len(found) > 0 {
 				t.Fatal(found)
 			}
-			w.exec(c.sql)
+			w.Exec(c.sql)
 			if found := w.live(); !slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, c.want) }) {
 				t.Errorf("found %q, want %q", found, c.want)
 			}
@@ -309,29 +175,29 @@ func TestTampering(t *testing.T) {
 // A tree that is not what was signed is not grown any more.
 func TestKeeperRefuses(t *testing.T) {
 	w := newWorld(t)
-	stop := w.keep()
-	w.register(200)
-	w.grown(400)
+	stop := w.Keep()
+	w.Register(200)
+	w.Grown(400)
 	stop()
-	w.exec(`update annals_audit.tiles set hashes = set_byte(hashes, 40, (get_byte(hashes, 40) + 1) % 256) where level = 0 and n = 1`)
-	w.register(1)
+	w.Exec(`update annals_audit.tiles set hashes = set_byte(hashes, 40, (get_byte(hashes, 40) + 1) % 256) where level = 0 and n = 1`)
+	w.Register(1)
 	refused := func(store *audit.Store, want error) {
 		t.Helper()
-		keeper := audit.NewKeeper(store, w.log, w.key, time.Now, slog.New(slog.DiscardHandler))
+		keeper := audit.NewKeeper(store, w.Log, w.Key, time.Now, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- keeper.Run(ctx) }()
-		w.until("refusal", func() bool { return errors.Is(keeper.Err(), want) })
+		w.Until("refusal", func() bool { return errors.Is(keeper.Err(), want) })
 		cancel()
 		<-done
 	}
-	refused(audit.View(w.db), audit.ErrTampered)
+	refused(audit.View(w.DB), audit.ErrTampered)
 	other, err := audit.LoadKey(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.key = other
-	refused(audit.View(w.db), audit.ErrForeign)
+	w.Key = other
+	refused(audit.View(w.DB), audit.ErrForeign)
 }
 
 // witness is one that works on the rows of the log.
@@ -342,7 +208,7 @@ func (w *world) witness(dir string) *audit.Witness {
 		w.Fatal(err)
 	}
 	out := &audit.Witness{
-		Log: audit.Table{DB: w.db}, Checkpoints: checkpoints{audit.View(w.db), w.key, signer}, Key: w.key.Verifier, Signer: signer,
+		Log: audit.Table{DB: w.DB}, Checkpoints: checkpoints{audit.View(w.DB), w.Key, signer}, Key: w.Key.Verifier, Signer: signer,
 		File: filepath.Join(dir, "seen.json"), Patience: time.Second,
 	}
 	if err := out.Open(); err != nil {
@@ -373,10 +239,10 @@ func TestWitness(t *testing.T) {
 	if signed, err := w.witness(dir).Look(t.Context()); signed || err != nil {
 		t.Fatalf("of nothing: %v, %v", signed, err)
 	}
-	stop := w.keep()
+	stop := w.Keep()
 	for n := int64(1); n <= 3; n++ {
-		w.register(100)
-		w.grown(200 * n)
+		w.Register(100)
+		w.Grown(200 * n)
 		one := w.witness(dir)
 		if signed, err := one.Look(t.Context()); !signed || err != nil {
 			t.Fatal(signed, err)
@@ -384,21 +250,21 @@ func TestWitness(t *testing.T) {
 		if signed, err := one.Look(t.Context()); signed || err != nil {
 			t.Fatalf("again: %v, %v", signed, err)
 		}
-		c := w.grown(200 * n)
-		if _, by, err := proof.Open(c.Note, w.key.Verifier, one.Signer.Witness); err != nil || len(by) != 1 || c.By != 1 {
+		c := w.Grown(200 * n)
+		if _, by, err := proof.Open(c.Note, w.Key.Verifier, one.Signer.Witness); err != nil || len(by) != 1 || c.By != 1 {
 			t.Fatalf("signed by %v, %v", by, err)
 		}
 	}
 	stop()
 	found := []string{}
 	report := func(f audit.Finding) { found = append(found, f.String()) }
-	out, err := w.witness(dir).Patrol(t.Context(), audit.View(w.db).All(t.Context()), report)
+	out, err := w.witness(dir).Patrol(t.Context(), audit.View(w.DB).All(t.Context()), report)
 	if err != nil || len(found) > 0 || out.Leaves != 600 {
 		t.Fatal(out, err, found)
 	}
 	// Another log in place of the one that it knows: whole, and signed by the same key.
 	backup := `create table before as table annals_audit.checkpoints`
-	w.exec(backup)
+	w.Exec(backup)
 	for name, c := range map[string]struct {
 		sql  []string
 		want string
@@ -409,20 +275,20 @@ func TestWitness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, sql := range c.sql {
-				w.exec(sql)
+				w.Exec(sql)
 			}
 			one := w.witness(dir)
 			_, err := one.Look(t.Context())
 			found = []string{fmt.Sprint(err)}
 			if err == nil {
-				_, err = one.Patrol(t.Context(), audit.View(w.db).All(t.Context()), report)
+				_, err = one.Patrol(t.Context(), audit.View(w.DB).All(t.Context()), report)
 			} else if !errors.Is(err, audit.ErrBroken) {
 				t.Error(err)
 			}
 			if !slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, c.want) }) {
 				t.Errorf("found %q, %v, want %q", found, err, c.want)
 			}
-			w.exec(`insert into annals_audit.checkpoints select * from before on conflict (size) do update set note = excluded.note`)
+			w.Exec(`insert into annals_audit.checkpoints select * from before on conflict (size) do update set note = excluded.note`)
 		})
 	}
 }
@@ -431,22 +297,22 @@ func TestWitness(t *testing.T) {
 func TestWitnessFork(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	stop := w.keep()
-	w.register(10)
-	w.grown(20)
+	stop := w.Keep()
+	w.Register(10)
+	w.Grown(20)
 	stop()
 	if signed, err := w.witness(dir).Look(t.Context()); !signed || err != nil {
 		t.Fatal(signed, err)
 	}
-	w.exec(`update annals_log.events set created = created - interval '1 second' where position = (select max(position) from annals_log.events)`)
-	w.restart() // the node remembers the latest events
-	w.exec(`delete from annals_audit.tree`)
-	w.exec(`delete from annals_audit.tiles`)
-	w.exec(`delete from annals_audit.checkpoints`)
-	w.register(10)
-	w.tree = audit.View(w.db)
-	stop = w.keep()
-	w.grown(40)
+	w.Exec(`update annals_log.events set created = created - interval '1 second' where position = (select max(position) from annals_log.events)`)
+	w.Restart() // the node remembers the latest events
+	w.Exec(`delete from annals_audit.tree`)
+	w.Exec(`delete from annals_audit.tiles`)
+	w.Exec(`delete from annals_audit.checkpoints`)
+	w.Register(10)
+	w.Tree = audit.View(w.DB)
+	stop = w.Keep()
+	w.Grown(40)
 	stop()
 	if _, err := w.witness(dir).Look(t.Context()); !errors.Is(err, audit.ErrBroken) {
 		t.Errorf("it signed: %v", err)
