@@ -57,6 +57,9 @@ func (s *Source) Export(ctx context.Context, scope Scope, dir string) (sum Summa
 		return sum, fmt.Errorf("%s is there already", dir)
 	}
 	c, err := s.Tree.CheckpointFor(ctx, 0)
+	if errors.Is(err, audit.ErrAbsent) {
+		return sum, ErrNothing
+	}
 	if err != nil {
 		return sum, fmt.Errorf("checkpoint: %w", err)
 	}
