@@ -131,12 +131,12 @@ func auditExportCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(a.export(ctx, scope, dir, cmd.OutOrStdout()), a.close())
+		return errors.Join(a.export(ctx, scope, dir, *out, cmd.OutOrStdout()), a.close())
 	}
 	return cmd
 }
 
-func (a *auditor) export(ctx context.Context, scope bundle.Scope, dir string, out io.Writer) error {
+func (a *auditor) export(ctx context.Context, scope bundle.Scope, dir, called string, out io.Writer) error {
 	witnesses, err := a.witnessKeys()
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (a *auditor) export(ctx context.Context, scope bundle.Scope, dir string, ou
 		return fmt.Errorf("export: %w", err)
 	}
 	_, err = fmt.Fprintf(out, "%d events of %d streams, proven to be in the tree of %d, in %s\nto be checked with the public key %s\n",
-		sum.Events, sum.Streams, sum.Leaves, dir, a.key.Public)
+		sum.Events, sum.Streams, sum.Leaves, called, a.key.Public)
 	return err
 }
 
