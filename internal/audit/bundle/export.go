@@ -63,10 +63,23 @@ func (s *Source) Export(ctx context.Context, scope Scope, dir string) (sum Summa
 	if err != nil {
 		return sum, fmt.Errorf("checkpoint: %w", err)
 	}
-	if newest, err := s.Tree.Checkpoint(ctx); err == nil && newest.At.Compare(c.At) > 0 && !s.enough(scope, c) {
-		c = newest // what a witness has signed is older than what is asked for
+	newest, err := s.Tree.Checkpoint(ctx)
+	if err != nil {
+		return sum, fmt.Errorf("checkpoint: %w", err)
 	}
-	sel, err := s.choose(ctx, scope, c.At)
+	sum, err = s.export(ctx, scope, dir, c, newest)
+	if errors.Is(err, errYounger) { // than what a witness has signed
+		sum, err = s.export(ctx, scope, dir, newest, newest)
+	}
+	return sum, err
+}
+
+var errYounger = errors.New("there are younger events than those of the checkpoint")
+
+// export writes a bundle whose proofs lead to the checkpoint, if all that the newest has
+// of the scope is in it.
+func (s *Source) export(ctx context.Context, scope Scope, dir string, c, newest audit.Issued) (sum Summary, err error) {
+	sel, err := s.choose(ctx, scope, newest.At)
 	if err != nil {
 		return sum, err
 	}
@@ -79,15 +92,12 @@ func (s *Source) Export(ctx context.Context, scope Scope, dir string) (sum Summa
 			_ = os.RemoveAll(tmp)
 		}
 	}()
-	w := &writer{dir: tmp, source: s, checkpoint: c, scope: scope, counts: map[string]int64{}, types: map[string]bool{}}
+	w := &writer{dir: tmp, source: s, checkpoint: c, until: newest.At, scope: scope, counts: map[string]int64{}, types: map[string]bool{}}
 	if err := w.write(ctx, sel); err != nil {
 		return sum, err
 	}
 	if w.events == 0 {
 		return sum, ErrNothing
-	}
-	if err := os.Chmod(tmp, 0o700); err != nil {
-		return sum, fmt.Errorf("bundle: %w", err)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		return sum, fmt.Errorf("bundle: %w", err)
@@ -95,16 +105,12 @@ func (s *Source) Export(ctx context.Context, scope Scope, dir string) (sum Summa
 	return Summary{w.events, len(w.counts), c.Size, c.By}, nil
 }
 
-// enough says whether a checkpoint has all that a period asks for.
-func (s *Source) enough(scope Scope, c audit.Issued) bool {
-	return scope.Kind == "period" && c.Issued.After(scope.To)
-}
-
 // writer writes one bundle.
 type writer struct {
 	dir        string
 	source     *Source
 	checkpoint audit.Issued
+	until      eventlog.Position // nothing of the scope may be between the checkpoint and this
 	scope      Scope
 
 	events int64
@@ -208,7 +214,11 @@ func (w *writer) all(ctx context.Context, sel *selection) (err error) {
 		if err != nil {
 			return err
 		}
-		if r := item.Record; r != nil && r.Position.Compare(w.checkpoint.At) <= 0 && proof.Covered(r.Stream) {
+		if r := item.Record; r != nil && r.Position.Compare(w.checkpoint.At) > 0 {
+			if r.Position.Compare(w.until) <= 0 && sel.has(r) {
+				return errYounger
+			}
+		} else if r != nil && proof.Covered(r.Stream) {
 			// Leaves whose events have left the log with an erased person's key.
 			for leaf := (audit.Placed{}); leaf.At != r.Position; {
 				var ok bool
@@ -230,7 +240,7 @@ func (w *writer) all(ctx context.Context, sel *selection) (err error) {
 				}
 			}
 		}
-		if item.Position.Compare(w.checkpoint.At) >= 0 || item.Live {
+		if item.Position.Compare(w.until) >= 0 || item.Live {
 			break
 		}
 	}
