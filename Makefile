@@ -17,7 +17,7 @@ build: ## build bin/annals
 	$(GO) build -o bin/annals ./cmd/annals
 
 test: postgres node python ## run all tests, with the race detector
-	$(GO) test -race -shuffle=on -count=1 -timeout=20m $(PACKAGES)
+	$(GO) test -race -shuffle=on -count=1 -timeout=40m $(PACKAGES)
 
 lint: $(GOLANGCI_LINT) ## run the linters
 	$(GO) mod verify >/dev/null
