@@ -66,10 +66,10 @@ func (w *writer) tell(ctx context.Context, stored *eventlog.Record, n int64) (*t
 	return t, nil
 }
 
-// fields are those of an event, in the order of its type.
+// fields are those of an event, as JSON.
 func (t *told) fields() string {
 	raw, err := json.MarshalIndent(t.Event, "", "  ")
-	if err != nil || string(raw) == "null" {
+	if err != nil || t.Event == nil {
 		return ""
 	}
 	return string(raw)
