@@ -105,6 +105,9 @@ var personal = func() map[string]bool {
 
 func category(name string) string { c, _, _ := strings.Cut(name, "."); return c }
 
+// Types are the names of all events that there are, sorted.
+func Types() []string { return slices.Sorted(maps.Keys(catalogue)) }
+
 // HasKey says whether streams of the category have a data key.
 func HasKey(category string) bool { return personal[category] }
 
