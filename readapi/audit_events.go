@@ -81,6 +81,7 @@ func (a *API) auditEvents(ctx context.Context, in *eventsRequest) (*eventsPage, 
 		out.Position, out.Body.Position = at.String(), at.String()
 		return err
 	})
+	b.Queue(inOrder)
 	sql, args := e.page(in.Limit + 1)
 	b.Queue(sql, args...).Query(func(r pgx.Rows) (err error) {
 		rows, err = collect[historyRow](r, in.Limit+1)
@@ -181,6 +182,10 @@ func (a *API) parseEvents(in *eventsRequest) (*events, error) {
 	return e, f.Err()
 }
 
+// inOrder has PostgreSQL read indexes in their order. It knows nothing of the values that a plan is made for, and
+// would now and then rather fetch and sort all that there is of a type, actor or project.
+const inOrder = `select set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)`
+
 // page is the statement for the first so many events, in the order in which they are walked.
 func (e *events) page(limit int) (string, []any) {
 	q := &query{}
@@ -230,8 +235,8 @@ func (e *events) page(limit int) (string, []any) {
 		found = fmt.Sprintf("select found.position from %s cross join lateral (%s) found order by 1%s limit %d", strings.Join(keys, " cross join "), found, dir, limit)
 	}
 	return fmt.Sprintf(`with bounds as materialized (select %s as low, %s as high)
-		select %s, null::text[] as cursor from (%s) page join (%s) on h.position = page.position order by page.position%s`,
-		low, high, historySource.columns, found, historySource.from, dir), q.args
+		select item.*, null::text[] as cursor from (%s) page cross join lateral (select %s from %s where h.position = page.position) item order by page.position%s`,
+		low, high, found, historySource.columns, historySource.from, dir), q.args
 }
 
 // floorHour is the hour of a time, since 1970.
