@@ -234,8 +234,9 @@ func (e *events) page(limit int) (string, []any) {
 	if len(keys) > 0 {
 		found = fmt.Sprintf("select found.position from %s cross join lateral (%s) found order by 1%s limit %d", strings.Join(keys, " cross join "), found, dir, limit)
 	}
+	// The offset keeps both queries apart: each is read by its own index.
 	return fmt.Sprintf(`with bounds as materialized (select %s as low, %s as high)
-		select item.*, null::text[] as cursor from (%s) page cross join lateral (select %s from %s where h.position = page.position) item order by page.position%s`,
+		select item.*, null::text[] as cursor from (%s) page cross join lateral (select %s from %s where h.position = page.position offset 0) item order by page.position%s`,
 		low, high, found, historySource.columns, historySource.from, dir), q.args
 }
 
