@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,7 +147,7 @@ type shownAt struct {
 type diffRequest struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 	After
-	From string `query:"from" required:"true" doc:"A time, a date with all of its day, or a revision" maxLength:"40"`
+	From string `query:"from" doc:"A time, a date with all of its day, or a revision; revision 0 when left out" default:"0" maxLength:"40"`
 	To   string `query:"to" doc:"Likewise; now when left out" maxLength:"40"`
 }
 
@@ -157,7 +158,7 @@ type diffAnswer struct {
 
 func (a *API) clientDiff(ctx context.Context, in *diffRequest) (*diffAnswer, error) {
 	var f domain.Faults
-	from, err := parsePoint("from", in.From)
+	from, err := parsePoint("from", cmp.Or(in.From, "0"))
 	f.Add(err)
 	to := point{}
 	if in.To != "" {
