@@ -109,6 +109,9 @@ func category(name string) string { c, _, _ := strings.Cut(name, "."); return c 
 // Known says whether the catalogue has a type of event of that name.
 func Known(name string) bool { _, ok := catalogue[name]; return ok }
 
+// Types are the names of all events that there are, sorted.
+func Types() []string { return slices.Sorted(maps.Keys(catalogue)) }
+
 // HasKey says whether streams of the category have a data key.
 func HasKey(category string) bool { return personal[category] }
 

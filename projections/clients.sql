@@ -99,8 +99,9 @@ create table client_times (
 -- Shown to nobody but who finds clients by it.
 create policy nobody on client_times for select to public using (false);
 
--- What the rows of clients were before: each from since on, and until another time, excluded.
-create table client_past (like clients, until timestamptz not null, primary key (id, until));
+-- What the rows of clients were before: each from since on, and until another time, excluded. Of events at the same time
+-- the last one counts; what those before it left is kept as well, for no time, to be found by its revision.
+create table client_past (like clients, until timestamptz not null, primary key (id, until, since, revision));
 
 -- Whoever sees the client now sees what it was: that is a subquery of one value, as in client_values.
 create policy visible on client_past for select to public using ((select true from clients c where c.id = client_past.id));
@@ -111,7 +112,7 @@ begin
     return new;
 end $$;
 
-create trigger keep_past before update on clients for each row when (old.since <> new.since) execute function keep_past();
+create trigger keep_past before update on clients for each row when (old.since <> new.since or old.revision <> new.revision) execute function keep_past();
 
 -- How many clients there are of each kind that lists are counted by. The zero id stands for none. Rows of the status * are
 -- of all statuses, and of all managers where there is a desk: few enough to be added up for every list.

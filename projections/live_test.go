@@ -70,15 +70,18 @@ func TestLive(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	w.scan(`select jsonb_agg(jsonb_build_array(p.revision, p.since, p.until, p.name, p.email_key, p.status, p.desk_id, p.tags) order by p.until)::text
+	w.scan(`select jsonb_agg(jsonb_build_array(p.revision, p.since, p.until, p.name, p.email_key, p.status, p.desk_id, p.tags) order by p.until, p.since)::text
 		from annals_read.client_past p where id = $1`, id)(&row)
 	was := func(revision float64, minutes int, name string, email any, status string, desk uuid.UUID, tags ...any) []any {
 		return []any{revision, at(minutes), at(minutes + 1), name, email, status, desk.String(), tags}
 	}
+	briefly := was(3, -3, "Jürgen María Núñez 1", nil, "lead", c.other, "gold", "new", "Ärger")
+	briefly[2] = briefly[1]
 	wantPast := []any{ // of two events at the same time the last counts
 		was(0, -6, "José María Núñez 1", "jose1@example.com", "lead", c.desk, "gold", "vip"),
 		was(1, -5, "Jürgen María Núñez 1", nil, "lead", c.desk, "gold", "vip"),
 		was(2, -4, "Jürgen María Núñez 1", nil, "lead", c.other, "gold", "vip"),
+		briefly,
 		was(4, -3, "Jürgen María Núñez 1", nil, "active", c.other, "gold", "new", "Ärger"),
 		was(5, -2, "Jürgen María Núñez 1", nil, "active", c.other, "gold", "new", "Ärger"),
 		was(6, -1, "Jürgen María Núñez 1", nil, "active", c.other, "gold", "new", "Ärger"),

@@ -24,7 +24,7 @@ var (
 
 // organisation is projects, desks, employees, their roles and API keys.
 var organisation = &Projector{
-	Name: "organisation", Version: 4, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
+	Name: "organisation", Version: 5, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
 	Found:   []string{"projects", "desks", "names"},
 	Apply:   applyOrganisation,
 	Inserts: []*Insert{insertProject, insertDesk, insertEmployee, insertName, insertRole, insertKey},
@@ -37,7 +37,7 @@ var (
 	insertProject  = NewInsert("projects", "id", "name", "name_key", "default_desk_id", "created_at", "revision")
 	insertDesk     = NewInsert("desks", "id", "project_id", "name", "name_key", "is_default", "created_at", "revision")
 	insertEmployee = NewInsert("employees", "id", "name", "email", "roles", "created_at", "updated_at", "revision", "erased")
-	insertName     = NewInsert("names", "id", "name", "name_key")
+	insertName     = NewInsert("names", "id", "kind", "name", "name_key")
 	insertRole     = NewInsert("roles", "id", "ref", "name", "permissions", "created_at", "updated_at", "revision")
 	insertKey      = NewInsert("api_keys", "id", "name", "owner_id", "permissions", "projects", "desks", "expires_at", "created_at", "revision")
 
@@ -65,7 +65,7 @@ func applyOrganisation(b *pgx.Batch, r *eventlog.Record) {
 		insertDesk.Queue(b, id, orNull(e.ProjectID), e.Name, textfold.Fold(e.Name), e.Default, at, r.Revision)
 	case apikey.Created:
 		insertKey.Queue(b, id, e.Name, orNull(e.OwnerID), grants(e.Permissions), list(e.Projects), list(e.Desks), e.ExpiresAt, at, r.Revision)
-		insertName.Queue(b, id, e.Name, textfold.Fold(e.Name))
+		insertName.Queue(b, id, "api_key", e.Name, textfold.Fold(e.Name))
 	case apikey.Revoked:
 		revokeKey.Queue(b, id, at, r.Revision)
 	case role.Event:
@@ -95,7 +95,7 @@ func applyEmployee(b *pgx.Batch, r *eventlog.Record, e employee.Event) {
 	switch e := e.(type) {
 	case employee.Registered:
 		insertEmployee.Queue(b, id, e.Name, e.Email, list(e.Roles), at, at, r.Revision, len(r.Erased) > 0)
-		insertName.Queue(b, id, e.Name, textfold.Fold(e.Name))
+		insertName.Queue(b, id, "employee", e.Name, textfold.Fold(e.Name))
 	case employee.Edited:
 		editEmployee.Queue(b, id, at, r.Revision, e.To.Name, e.To.Email)
 		rename.Queue(b, id, e.To.Name, textfold.Fold(e.To.Name))

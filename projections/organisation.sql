@@ -73,6 +73,7 @@ create table api_keys (
 -- whom it was, whether they see the employee or not.
 create table names (
     id       uuid primary key,
+    kind     text not null default 'employee', -- or api_key
     name     text not null default '',
     name_key text collate "C" not null default '' -- folded
 );

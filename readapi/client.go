@@ -174,7 +174,14 @@ const sameValue = `select 'custom.' || f.key, array_agg(o.client_id order by o.c
 		where o.key = v.key and o.value = v.value and o.client_id <> me.id and %s order by o.client_id limit 10) o
 	where me.id = %s group by f.key order by f.key`
 
-func (a *API) client(ctx context.Context, in *byID) (*one[clientRecord], error) {
+func (a *API) client(ctx context.Context, in *clientRequest) (*one[clientRecord], error) {
+	then, err := in.point()
+	if err != nil {
+		return nil, err
+	}
+	if then != (point{}) {
+		return a.clientThen(ctx, byID{in.ID, in.After}, then)
+	}
 	q, warnings := visibleClients(ctx), []warning{}
 	q.before = func(b *pgx.Batch) {
 		visible(ctx, in.ID)(b)
@@ -188,7 +195,7 @@ func (a *API) client(ctx context.Context, in *byID) (*one[clientRecord], error) 
 			return err
 		})
 	}
-	out, err := fetchOne(ctx, a, wholeSource, q, *in, "client", clientRecordRow.record)
+	out, err := fetchOne(ctx, a, wholeSource, q, byID{in.ID, in.After}, "client", clientRecordRow.record)
 	if err == nil {
 		out.Body.Warnings = warnings
 		a.opened(ctx, in.ID)

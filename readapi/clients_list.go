@@ -174,14 +174,9 @@ func (l *clientList) parseAsOf(s string) error {
 	if s == "" {
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339, s)
+	t, err := parseAsOf("as_of", s)
 	if err != nil {
-		if t, err = time.Parse(time.DateOnly, s); err == nil {
-			t = t.AddDate(0, 0, 1).Add(-time.Microsecond) // a day is meant with all of it
-		}
-	}
-	if err != nil {
-		return domain.Fault("as_of", "malformed", "%q is neither a time as in 2026-01-31T15:04:05Z nor a date as in 2026-01-31", short(s))
+		return err
 	}
 	l.asOf = &t
 	return nil

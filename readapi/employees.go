@@ -158,6 +158,9 @@ func (a *API) employeeHistory(ctx context.Context, r *historyRequest) (*list[his
 	}}
 	q.and("h.category = 'employee' and h.aggregate_id = " + q.bind(r.ID))
 	q.and(condition(q))
+	if err := r.conditions(a, q); err != nil {
+		return nil, err
+	}
 	audit := who.Rights[domain.AuditView] > domain.Nothing
 	out, err := fetch(ctx, a, employeeHistorySource, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
 	switch {

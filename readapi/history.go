@@ -24,14 +24,18 @@ type change struct {
 
 type historyItem struct {
 	Of            ref       `json:"of" doc:"What it happened to: the client itself, or what belongs to it"`
+	Stream        string    `json:"stream" doc:"Of that, in the log"`
 	Revision      int64     `json:"revision" doc:"Of what it happened to"`
 	Position      string    `json:"position"`
 	EventID       uuid.UUID `json:"event_id" format:"uuid"`
 	Type          string    `json:"type"`
-	At            time.Time `json:"at"`
-	Actor         named     `json:"actor"`
+	At            time.Time `json:"at" doc:"To the microsecond"`
+	Actor         doer      `json:"actor"`
+	Import        bool      `json:"import,omitempty" doc:"A row of a file, by what the program that sent it called itself"`
+	ProjectID     uuid.UUID `json:"project_id,omitzero" format:"uuid" doc:"The project in which it happened: of a client, the one that it was in then"`
 	CommandID     uuid.UUID `json:"command_id" format:"uuid"`
-	CorrelationID uuid.UUID `json:"correlation_id" format:"uuid"`
+	CorrelationID uuid.UUID `json:"correlation_id" format:"uuid" doc:"The request that all of it goes back to"`
+	CausationID   uuid.UUID `json:"causation_id" format:"uuid" doc:"The command or event that directly led to it"`
 	IP            string    `json:"ip,omitempty" doc:"Only for those who may view what others did"`
 	UserAgent     string    `json:"user_agent,omitempty" doc:"Only for those who may view what others did"`
 	App           string    `json:"app,omitempty" doc:"The version of the software that wrote it"`
@@ -39,6 +43,13 @@ type historyItem struct {
 	Reason        string    `json:"reason,omitempty"`
 	Changes       []change  `json:"changes"`
 	Erased        []string  `json:"erased,omitempty" doc:"Fields that are gone because the person has been erased"`
+}
+
+// doer is who did something.
+type doer struct {
+	ID   uuid.UUID `json:"id" format:"uuid"`
+	Name string    `json:"name"`
+	Kind string    `json:"kind" enum:"employee,api_key,rule,system" doc:"rule: Annals did it because something else had happened; system: of itself"`
 }
 
 // ref names what is no person.
@@ -58,8 +69,12 @@ type historyRow struct {
 	At            time.Time
 	ActorID       uuid.UUID
 	ActorName     *string
+	ActorKind     *string
+	Rule          bool
+	ProjectID     uuid.UUID
 	CommandID     uuid.UUID
 	CorrelationID uuid.UUID
+	CausationID   uuid.UUID
 	IP            string
 	UserAgent     string
 	App           string
@@ -72,8 +87,9 @@ type historyRow struct {
 // item is the row as it is answered, to somebody who may view what others did or may not.
 func (r historyRow) item(audit bool) historyItem {
 	item := historyItem{
-		Of: ref{r.Category, r.AggregateID}, Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
-		Actor: actor(r.ActorID, r.ActorName), CommandID: r.CommandID, CorrelationID: r.CorrelationID,
+		Of: ref{r.Category, r.AggregateID}, Stream: r.Category + "-" + r.AggregateID.String(), Revision: r.Revision, Position: strconv.FormatInt(r.Position, 10), EventID: r.EventID, Type: r.Type, At: r.At,
+		Actor: doer{r.ActorID, actor(r.ActorID, r.ActorName).Name, r.kindOfActor()}, Import: r.UserAgent == importer, ProjectID: r.ProjectID,
+		CommandID: r.CommandID, CorrelationID: r.CorrelationID, CausationID: r.CausationID,
 		App: r.App, Schema: r.Schema, Reason: r.Reason, Changes: []change{}, Erased: r.Erased,
 	}
 	if audit {
@@ -83,6 +99,21 @@ func (r historyRow) item(audit bool) historyItem {
 		item.Changes = nil // shown as null rather than as nothing having changed
 	}
 	return item
+}
+
+// importer is how the program that imports files calls itself.
+const importer = "annals-import"
+
+func (r historyRow) kindOfActor() string {
+	switch {
+	case r.ActorKind != nil:
+		return *r.ActorKind
+	case r.Rule:
+		return "rule"
+	case r.ActorID == domain.System:
+		return "system"
+	}
+	return "employee" // who has just been registered, and has no name yet
 }
 
 // actor is who did something, by their name where they have one.
@@ -99,7 +130,8 @@ func actor(id uuid.UUID, name *string) named {
 
 // historySource reads what happened to one aggregate, by its key.
 var historySource = source{
-	columns: `h.category, h.aggregate_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, h.command_id, h.correlation_id,
+	columns: `h.category, h.aggregate_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, a.kind as actor_kind, h.rule, h.project_id,
+		h.command_id, h.correlation_id, h.causation_id,
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
 		left join annals_read.names a on a.id = h.actor_id`,
@@ -129,14 +161,18 @@ var storySource = source{
 type historyRequest struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 	Page
+	Happened
 }
 
 type clientHistoryRequest struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 	Page
+	Happened
 	With string `query:"with" doc:"activities: also what happened to what belongs to the client: notes, documents, its portal and so on" enum:"activities"`
 }
 
+// clientHistory reads what happened to the client alone off the primary key, and the rest off the
+// index of the client. Filters leave out some of what is read so.
 func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list[historyItem], error) {
 	q, s := &query{before: visible(ctx, r.ID)}, historySource
 	if r.With == "activities" {
@@ -144,12 +180,12 @@ func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list
 	} else {
 		q.arms = []arm{{"h.aggregate_id", []uuid.UUID{r.ID}, "h.category = 'client'"}}
 	}
+	if err := r.conditions(a, q); err != nil {
+		return nil, err
+	}
 	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
 	out, err := fetch(ctx, a, s, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
-	if err == nil && out.Body.Total.Count == 0 {
-		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
-	}
-	return out, err
+	return out, a.orAbsent(ctx, r.ID, out, err)
 }
 
 // visible queues the finding whether the client is one that the caller sees: the

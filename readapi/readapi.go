@@ -30,6 +30,7 @@ type API struct {
 	Blobs    *blobs.Store  // of documents; nil answers none
 	Recent   *recent.Store // which clients employees have opened last; nil: nobody any
 	Live     *Live         // nil: nobody is told of changes; see [API.Follow]
+	Events   []string      // the types of events that there are
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 
@@ -46,10 +47,11 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/clients", "List and search clients", a.Clients)
 	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.Query)
 	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above
-	get(api, "/api/v1/clients/{id}", "One client", a.client)
+	get(api, "/api/v1/clients/{id}", "One client, as it is or was at any moment", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
 	get(api, "/api/v1/clients/{id}/activity/{item}", "One thing that happened with a client", a.oneActivity)
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
+	get(api, "/api/v1/clients/{id}/diff", "How a client differs between two moments", a.clientDiff)
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
 	get(api, "/api/v1/clients/{id}/records", "What a client's tickets, transactions and integrations of other systems come to", a.allRecords)
 	get(api, "/api/v1/clients/{id}/records/{kind}", "A client's tickets, transactions or integrations of other systems, with what they come to", a.records)
@@ -76,6 +78,7 @@ func (a *API) Routes(api *httpapi.API) {
 	a.documentRoutes(api)
 	get(api, "/api/v1/notifications", "What you have been told: clients and actions that became yours, mentions, what is due, requests, imports; of clients that you still see", a.notifications)
 	get(api, "/api/v1/notifications/preferences", "How you want to be told of each kind of notification", a.preferences)
+	a.audited(api)
 	a.refused(api)
 }
 

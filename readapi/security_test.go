@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,8 +101,8 @@ func TestForgottenPredicate(t *testing.T) {
 	others := domain.Place{Project: nth(2), Desk: nth(2), Manager: nth(1)}
 	for _, ids := range clients {
 		for _, id := range ids {
-			m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
-				values ('client', $1, $1, 0, 0, gen_random_uuid(), 'client.registered', now(), $1, $1, $1, 1, '[]')`, id)
+			m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, causation_id, schema, changes)
+				values ('client', $1, $1, 0, 0, gen_random_uuid(), 'client.registered', now(), $1, $1, $1, $1, 1, '[]')`, id)
 			m.exec(t, `update clients set status = 'active', since = since + interval '1 second' where id = $1`, id)
 			m.exec(t, `insert into client_contacts (id, client_id, at) values (gen_random_uuid(), $1, now())`, id)
 			m.exec(t, `insert into client_values (client_id, key, value) values ($1, 'k', '"v"')`, id)
@@ -175,17 +176,44 @@ func TestForgottenPredicate(t *testing.T) {
 	}
 }
 
-// What happened to other things than clients is for those who see what everybody did.
+// What happened to other things than clients is for those who see what everybody did; what happened in a project, for
+// those who see what was done there, of clients those that they see.
 func TestPolicyOfHistory(t *testing.T) {
 	t.Parallel()
 	m := newModels(t)
-	m.exec(t, `insert into history (category, aggregate_id, client_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, schema, changes)
-		select c, $1, case c when 'client' then $1::uuid when 'note' then $1::uuid end, 0, 0, gen_random_uuid(), 'x', now(), $1, $1, $1, 1, '[]' from unnest(array['client', 'note', 'employee', 'role', 'project']) c`, nth(9))
-	for reach, want := range map[domain.Reach]int{domain.Nothing: 0, domain.Own: 0, domain.InProjects: 0, domain.Everywhere: 3} {
-		a := someone(domain.Everywhere, nil, nil)
-		a.Rights[domain.AuditView] = reach
-		if out := m.ids(as(t, a), t, nil, `select category from annals_read.history`); len(out) != want {
-			t.Errorf("within %v: %v", reach, out)
+	insert := func(category string, id, client, project any) {
+		m.exec(t, `insert into history (category, aggregate_id, client_id, project_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, causation_id, schema, changes)
+			values ($1, $2, $3, $4, 0, 0, gen_random_uuid(), 'x', now(), $2, $2, $2, $2, 1, '[]')`, category, id, client, project)
+	}
+	m.exec(t, `insert into history_places values ($1, $2, $3, $4)`, nth(9), nth(1), nth(2), nth(3))
+	insert("client", nth(9), nth(9), nil) // happens where the client is
+	insert("note", nth(8), nth(9), nth(2))
+	for _, category := range []string{"employee", "role"} {
+		insert(category, nth(7), nil, nil)
+	}
+	insert("project", nth(1), nil, nth(1))
+	insert("project", nth(2), nil, nth(2))
+	for _, c := range []struct {
+		audit, clients domain.Reach
+		projects       []uuid.UUID
+		want           string
+	}{
+		{domain.Nothing, domain.Everywhere, nths(1), "[]"},
+		{domain.Own, domain.Everywhere, nths(1), "[]"},
+		{domain.OnDesks, domain.Everywhere, nths(1), "[]"},
+		{domain.InProjects, domain.Everywhere, nil, "[]"},
+		{domain.InProjects, domain.Everywhere, nths(1), "[client project]"},
+		{domain.InProjects, domain.InProjects, nths(1), "[client project]"},
+		{domain.InProjects, domain.OnDesks, nths(1), "[project]"},
+		{domain.InProjects, domain.InProjects, nths(2), "[project]"},
+		{domain.Everywhere, domain.InProjects, nths(2), "[employee project project role]"},
+		{domain.Everywhere, domain.Everywhere, nil, "[client employee note project project role]"},
+	} {
+		a := someone(c.clients, c.projects, nil)
+		a.Rights[domain.AuditView] = c.audit
+		out := m.ids(as(t, a), t, nil, `select category from annals_read.history order by 1`)
+		if got := fmt.Sprint(out); got != c.want {
+			t.Errorf("within %v, of clients %v, in %v: %v, want %s", c.audit, c.clients, c.projects, got, c.want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"annals/commands"
+	"annals/eventschema"
 	"annals/internal/audit"
 	"annals/internal/auth"
 	"annals/internal/blobs"
@@ -66,7 +67,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
-	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Now: now}
+	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Now: now}
 	s.reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.pool, name, expression)
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+
+	"annals/internal/eventlog"
 )
 
 func replayCommand() *cobra.Command {
@@ -26,6 +28,8 @@ func replayCommand() *cobra.Command {
 	server := remoteFlags(cmd, true)
 	revision := cmd.Flags().Int64("revision", -1, "stop after this revision")
 	asOf := cmd.Flags().String("as-of", "", "stop after this moment: a time as in 2026-01-31T15:04:05Z, or a date with all of its day")
+	position := cmd.Flags().String("position", "", "stop after this position of the log")
+	differences := cmd.Flags().Bool("diff", false, "of each step only what it changed")
 	activities := cmd.Flags().Bool("activities", false, "what belongs to the client as well: notes, actions and so on, in the order of the log, and at last what all of it came to")
 	asJSON := cmd.Flags().Bool("json", false, "print a line of JSON per event")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -51,6 +55,12 @@ func replayCommand() *cobra.Command {
 			}
 			q.Set("as_of", t.Format(time.RFC3339Nano))
 		}
+		if *position != "" {
+			if _, err := eventlog.ParsePosition(*position); err != nil {
+				return usage("--position: %v", err)
+			}
+			q.Set("position", *position)
+		}
 		if *activities {
 			q.Set("with", "activities")
 		}
@@ -59,9 +69,11 @@ func replayCommand() *cobra.Command {
 			return err
 		}
 		defer res.Body.Close() //nolint:errcheck // read only
-		return tell(cmd.OutOrStdout(), res.Body, *asJSON)
+		return tell(cmd.OutOrStdout(), res.Body, *asJSON, *differences)
 	}
-	return group("replay", "Tell what happened, from the log itself", cmd)
+	return group("replay", "Tell what happened, from the log itself", cmd,
+		replayFromLog("project ID", "Tell what the clients of a project were, and who of them was there", 1),
+		replayFromLog("all", "Tell what all clients were", 0))
 }
 
 func parseMoment(s string) (time.Time, error) {
@@ -94,7 +106,7 @@ type step struct {
 }
 
 // tell prints the lines as they are, or for people.
-func tell(w io.Writer, lines io.Reader, asJSON bool) error {
+func tell(w io.Writer, lines io.Reader, asJSON, differences bool) error {
 	in := bufio.NewScanner(lines)
 	in.Buffer(nil, 4<<20)
 	var before map[string]any
@@ -120,7 +132,7 @@ func tell(w io.Writer, lines io.Reader, asJSON bool) error {
 			err = tellActivity(w, s)
 		default:
 			now := flatten("", s.State)
-			err = tellStep(w, s, before, now)
+			err = tellStep(w, s, before, now, differences)
 			before = now
 		}
 		if err != nil {
@@ -177,7 +189,8 @@ func tellEnd(w io.Writer, s step) error {
 	return nil
 }
 
-func tellStep(w io.Writer, s step, before, now map[string]any) error {
+// tellStep prints an event and what the client was after it, or only what that changed.
+func tellStep(w io.Writer, s step, before, now map[string]any, differences bool) error {
 	if _, err := fmt.Fprintf(w, "%d  %s\n", s.Revision, s.headline()); err != nil {
 		return err
 	}
@@ -193,6 +206,9 @@ func tellStep(w io.Writer, s step, before, now map[string]any) error {
 			mark = "+"
 		case fmt.Sprint(was) != fmt.Sprint(is):
 			mark = "~"
+		}
+		if mark == " " && differences {
+			continue
 		}
 		value := fmt.Sprint(is)
 		switch mark {

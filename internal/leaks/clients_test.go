@@ -168,6 +168,9 @@ func idClients(s *state) (out []client) {
 
 func (a *asker) readClient(route string) {
 	for _, n := range someOf(a, a.now.clients, 2) {
+		if a.chance(40) {
+			a.readThen(route, n)
+		}
 		a.one(route, n, a.v.sees(a.now.clients[n].place), func(r answer) {
 			a.opens(n)
 			a.compare(r.request, map[string]string{n.String(): line(a.clientLine(n), a.warnings(n))},

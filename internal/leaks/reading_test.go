@@ -20,6 +20,8 @@ func init() {
 		"GET /api/v1/clients/{id}":           (*asker).readClient,
 		"GET /api/v1/clients/recent":         (*asker).readRecent,
 		"GET /api/v1/clients/{id}/history":   (*asker).readClientHistory,
+		"GET /api/v1/clients/{id}/diff":      (*asker).readDiff,
+		"GET /api/v1/audit/events":           (*asker).readEvents,
 		"GET /api/v1/clients/{id}/replay":    (*asker).readReplay,
 		"GET /api/v1/clients/{id}/access":    (*asker).readAccess,
 		"GET /api/v1/projects":               (*asker).readProjects,

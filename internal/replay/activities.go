@@ -84,7 +84,7 @@ func Whole(ctx context.Context, log Log, id domain.ID, until Until) iter.Seq2[Li
 				return
 			}
 			own, isOwn := rec.Event.(client.Event)
-			if !until.AsOf.IsZero() && rec.Meta.At.After(until.AsOf) || isOwn && until.Revision != nil && rec.Revision > *until.Revision {
+			if !until.AsOf.IsZero() && rec.Meta.At.After(until.AsOf) || until.Position != nil && rec.Position.Compare(*until.Position) > 0 || isOwn && until.Revision != nil && rec.Revision > *until.Revision {
 				break
 			}
 			step, err := names.step(ctx, &rec)

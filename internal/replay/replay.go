@@ -91,10 +91,12 @@ func stateOf(s client.State) *State {
 type Until struct {
 	Revision *eventlog.Revision // the last event shown
 	AsOf     time.Time          // the last moment shown, unless zero
+	Position *eventlog.Position // the last position of the log shown
 }
 
 func (u Until) admits(r *eventlog.Record) bool {
-	return (u.Revision == nil || r.Revision <= *u.Revision) && (u.AsOf.IsZero() || !r.Meta.At.After(u.AsOf))
+	return (u.Revision == nil || r.Revision <= *u.Revision) && (u.AsOf.IsZero() || !r.Meta.At.After(u.AsOf)) &&
+		(u.Position == nil || r.Position.Compare(*u.Position) <= 0)
 }
 
 // Client yields the steps of a client in order, until and including the bound.
@@ -199,12 +201,20 @@ type request struct {
 	Revision int64     `query:"revision" doc:"Stop after this revision; -1 does not" default:"-1" minimum:"-1"`
 	With     string    `query:"with" doc:"activities: what belongs to the client as well, its notes, actions and so on, in the order of the log, and at last what all of it came to" enum:"activities"`
 	AsOf     string    `query:"as_of" doc:"Stop after this moment: a time, or a date with all of its day" maxLength:"40"`
+	Position string    `query:"position" doc:"Stop after this position of the log" maxLength:"50"`
 }
 
 func (r *request) until() (Until, error) {
 	var u Until
 	if r.Revision >= 0 {
 		u.Revision = new(eventlog.Revision(r.Revision))
+	}
+	if r.Position != "" {
+		at, err := eventlog.ParsePosition(r.Position)
+		if err != nil {
+			return u, domain.Fault("position", "malformed", "is not a position of the log, as in Annals-Position")
+		}
+		u.Position = &at
 	}
 	if r.AsOf == "" {
 		return u, nil
