@@ -11,6 +11,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // change is one thing that an event changed.
@@ -149,7 +150,10 @@ func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list
 	if err == nil && out.Body.Total.Count == 0 {
 		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
 	}
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, a.shown(ctx, accesslog.History, r.ID)
 }
 
 // visible queues the finding whether the client is one that the caller sees: the

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"annals/commands"
+	"annals/internal/accesslog"
 	"annals/internal/audit"
 	"annals/internal/auth"
 	"annals/internal/blobs"
@@ -67,6 +68,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
 	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Now: now}
+	s.reads.AccessLog = accesslog.New(accesslog.Config{Log: s.log, Now: now, App: version.String(), Logger: s.logger})
 	s.reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.pool, name, expression)
 	}
@@ -134,7 +136,7 @@ func (s *server) routes() (http.Handler, error) {
 	if s.role("api") {
 		s.commands.Routes(api)
 		s.reads.Routes(api)
-		replay.Routes(api, s.log)
+		replay.Routes(api, s.log, s.reads.AccessLog)
 		witnesses, err := s.witnessKeys()
 		if err != nil {
 			return nil, err
