@@ -30,6 +30,10 @@ var (
 	insertLookedAt = NewInsert("access_log_clients", "client_id", "at", "id", "employee_id", "actor_id", "kind")
 )
 
+// insertAllLookedAt is insertLookedAt for all clients of an entry at once.
+const insertAllLookedAt = `insert into access_log_clients (client_id, at, id, employee_id, actor_id, kind)
+	select distinct c, $2::timestamptz, $3::uuid, $4::uuid, $5::uuid, $6 from unnest($1::uuid[]) c`
+
 func applyAccessLog(b *pgx.Batch, r *eventlog.Record) {
 	e, ok := r.Event.(accessed.Recorded)
 	if !ok {
@@ -42,12 +46,12 @@ func applyAccessLog(b *pgx.Batch, r *eventlog.Record) {
 		}
 		insertLook.Queue(b, id, l.At, known(whose), known(l.Actor), string(l.Kind), list(l.Clients), l.Count, orNull(l.Item), l.AsOf, l.Filters, l.Searched,
 			known(l.Request), l.IP, l.UserAgent)
-		seen := make(map[domain.ID]bool, len(l.Clients))
-		for _, client := range l.Clients {
-			if !seen[client] {
-				seen[client] = true
-				insertLookedAt.Queue(b, known(client), l.At, id, known(whose), known(l.Actor), string(l.Kind))
-			}
+		switch len(l.Clients) {
+		case 0:
+		case 1:
+			insertLookedAt.Queue(b, known(l.Clients[0]), l.At, id, known(whose), known(l.Actor), string(l.Kind))
+		default:
+			b.Queue(insertAllLookedAt, l.Clients, l.At, id, known(whose), known(l.Actor), string(l.Kind))
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package accesslog records who was shown what of clients, before they are shown it: an
 // answer waits until its entry is in the log for good. Where that cannot be, there is no
-// answer (see docs/adr/0014). TestNothingIsShownUnrecorded holds it.
+// answer (see docs/adr/0018). TestNothingIsShownUnrecorded holds it.
 //
 // Entries that come at the same time are appended together, in one event: the next append
 // takes all that came during the last one. So nobody waits for longer than two appends,

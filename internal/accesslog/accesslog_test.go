@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -331,5 +332,54 @@ func TestStreams(t *testing.T) {
 	}
 	if _, streams := recorded(t, l); len(streams) != 5 {
 		t.Errorf("after %d events it goes on in %v", mostEvents, streams)
+	}
+}
+
+// BenchmarkRecord is what recording adds to an answer, by how many readers there are at a
+// time.
+func BenchmarkRecord(b *testing.B) {
+	for _, readers := range []int{1, 16, 128} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			node, err := esnode.Start(b.Context(), esnode.Config{Listen: "127.0.0.1:0", Database: pgtest.Database(b)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = node.Close(context.Background()) }()
+			master, err := eventschema.NewLocalMaster(make([]byte, 32))
+			if err != nil {
+				b.Fatal(err)
+			}
+			l, err := eventlog.Open(eventlog.Config{ConnectionString: node.ConnectionString(), Master: master})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.Close()
+			r := New(Config{Log: l, Now: time.Now})
+			ctx := access.With(b.Context(), access.Caller{Actor: &access.Actor{Who: uuid.New()}, UserAgent: strings.Repeat("x", 120), Request: uuid.New()})
+			look := Look{Kind: List, Clients: some(50)}
+			var mu sync.Mutex
+			var took []time.Duration
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for n := range readers {
+				wg.Go(func() {
+					for i := n; i < b.N; i += readers {
+						began := time.Now()
+						if err := r.Record(ctx, look); err != nil {
+							b.Error(err)
+						}
+						mu.Lock()
+						took = append(took, time.Since(began))
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "looks/s")
+		})
 	}
 }
