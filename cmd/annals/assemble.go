@@ -14,6 +14,7 @@ import (
 	"annals/internal/accesslog"
 	"annals/internal/audit"
 	"annals/internal/auth"
+	"annals/internal/backup"
 	"annals/internal/blobs"
 	_ "annals/internal/blobs/providers" // s3, gs, azblob
 	"annals/internal/httpapi"
@@ -95,7 +96,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
 		Log: s.log, Logger: s.logger, Now: now,
-		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}),
+		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
 	}); err != nil {
 		return err
 	}
