@@ -105,6 +105,7 @@ const (
 	View        = "view"
 	DefaultView = "defaultview" // of the role with the same id
 	Import      = "import"
+	Access      = "access" // who was shown what: streams of no aggregate, see package accessed
 )
 
 // A Ref names an aggregate of another kind.

@@ -1,6 +1,7 @@
 package eventschema
 
 import (
+	"annals/domain/accessed"
 	"annals/domain/action"
 	"annals/domain/apikey"
 	"annals/domain/call"
@@ -29,6 +30,7 @@ import (
 // n-th entry reads version n; the last is today's. A name is its stream's
 // category, a dot, and what happened.
 var catalogue = map[string][]version{
+	"access.recorded":             {now[accessed.Recorded]()},
 	"action.added":                {now[action.Added]()},
 	"action.changed":              {now[action.Changed]()},
 	"action.deleted":              {now[action.Deleted]()},

@@ -5,6 +5,7 @@ import "fmt"
 // All is every read model, sorted by name.
 var All = []*Projector{
 	access,
+	accessLog,
 	activities,
 	clients,
 	favourites,

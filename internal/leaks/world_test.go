@@ -134,7 +134,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.s.Commands.Routes(api)
 	w.s.Reads.Routes(api)
-	replay.Routes(api, w.s.Log)
+	replay.Routes(api, w.s.Log, w.s.Reads.AccessLog)
 	return w
 }
 
