@@ -7,6 +7,7 @@ var All = []*Projector{
 	access,
 	activities,
 	clients,
+	erasures,
 	favourites,
 	history,
 	notifications,

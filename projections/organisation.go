@@ -24,7 +24,7 @@ var (
 
 // organisation is projects, desks, employees, their roles and API keys.
 var organisation = &Projector{
-	Name: "organisation", Version: 4, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
+	Name: "organisation", Version: 5, Tables: organisationTables + builtInRoles(), Indexes: organisationIndexes,
 	Found:   []string{"projects", "desks", "names"},
 	Apply:   applyOrganisation,
 	Inserts: []*Insert{insertProject, insertDesk, insertEmployee, insertName, insertRole, insertKey},
