@@ -46,6 +46,8 @@ type Log interface {
 	Append(ctx context.Context, stream string, last eventlog.Revision, m domain.Meta, events ...any) (eventlog.Result, error)
 	Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error)
 	Head(ctx context.Context) (eventlog.Position, error)
+	ReadStored(ctx context.Context, stream string) iter.Seq2[eventlog.Record, error]
+	DestroyKey(ctx context.Context, id domain.ID, last eventlog.Revision) error
 }
 
 // Store folds aggregates from the log and remembers them. What it remembers is
