@@ -137,7 +137,9 @@ func NewErasures(cfg ErasuresConfig) (*Erasures, error) {
 	return e, errors.Join(err,
 		jobs.Add(cfg.Jobs, jobs.Kind[cleanErasures]{
 			Workers: 1, Attempts: 1, Every: time.Hour, Timeout: cleaning, // the next one is the retry
-			Work: func(ctx context.Context, _ *jobs.Job[cleanErasures]) error { return e.clean(ctx, erasure.CleanWithin/2) },
+			Work: func(ctx context.Context, _ *jobs.Job[cleanErasures]) error {
+				return e.clean(ctx, erasure.CleanWithin/2)
+			},
 		}),
 		jobs.Add(cfg.Jobs, jobs.Kind[cleanErasuresNow]{
 			Workers: 1, Attempts: tries, Retry: retry, Timeout: cleaning, Unique: true,
