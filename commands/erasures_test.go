@@ -119,8 +119,20 @@ func (m *mortal) Append(ctx context.Context, stream string, last eventlog.Revisi
 	return m.Log.Append(ctx, stream, last, meta, events...)
 }
 
-// TestKeyThatGotMore: a key that was wrapped anew between the decision and the end of it
-// leaves the log with exactly the events that are told of.
+// late is a log in which a key gets another event at the moment when it is to be destroyed.
+type late struct {
+	*eventlog.Log
+	more func()
+}
+
+func (l *late) DestroyKey(ctx context.Context, id domain.ID, last eventlog.Revision) error {
+	l.more()
+	return l.Log.DestroyKey(ctx, id, last)
+}
+
+// TestKeyThatGotMore: a key that was wrapped anew after the decision, once before it is
+// carried out and once in the middle of that, leaves the log with exactly the events that
+// are told of.
 func TestKeyThatGotMore(t *testing.T) {
 	t.Parallel()
 	s := apitest.Start(t)
@@ -136,13 +148,17 @@ func TestKeyThatGotMore(t *testing.T) {
 		}
 		made = rec.Event.(eventschema.KeyCreated)
 	}
-	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: time.Now().UTC()}
-	if _, err := s.Log.Append(t.Context(), key, 0, m, made); err != nil {
-		t.Fatal(err)
+	more := func(after eventlog.Revision) {
+		m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: time.Now().UTC()}
+		if _, err := s.Log.Append(context.WithoutCancel(t.Context()), key, after, m, made); err != nil {
+			t.Error(err)
+		}
 	}
+	more(0)
+	s.Commands.Store = commands.NewStore(&late{Log: s.Log, more: sync.OnceFunc(func() { more(1) })})
 	executor(t, s, nil)
 	until(t, "it is carried out", func() bool { return admin.Get(t, of+"/erasure").Text("state") == "carried_out" })
-	if n := admin.Get(t, of+"/erasure").Text("certificate.done.key_events"); n != "2" {
+	if n := admin.Get(t, of+"/erasure").Text("certificate.done.key_events"); n != "3" {
 		t.Errorf("%s events of the key are told of", n)
 	}
 	told := [][]byte{}
@@ -154,7 +170,7 @@ func TestKeyThatGotMore(t *testing.T) {
 			told = e.KeyLeaves
 		}
 	}
-	if len(told) != 2 {
+	if len(told) != 3 {
 		t.Errorf("%d leaves", len(told))
 	}
 	for i, raw := range told {

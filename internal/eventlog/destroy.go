@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
 
 	"annals/domain"
 	"annals/eventschema"
@@ -46,7 +47,11 @@ func (l *Log) DestroyKey(ctx context.Context, id domain.ID, last Revision) error
 		_, err := call(ctx, l.clients, func(ctx context.Context, c *esdb.Client) (*esdb.DeleteResult, error) {
 			return c.TombstoneStream(ctx, stream, esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Revision(uint64(last))}) //nolint:gosec // not negative
 		})
-		switch err = classify(err); {
+		err = classify(err)
+		if s, told := statusOf(err); told && s.Code() == codes.FailedPrecondition && !errors.Is(err, ErrDeleted) {
+			err = errors.Join(ErrConflict, err) // of deletions the client has no code for it
+		}
+		switch {
 		case err == nil, errors.Is(err, ErrDeleted):
 			l.keys.forget(id)
 			return nil
