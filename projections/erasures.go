@@ -18,7 +18,7 @@ var erasuresTables string
 var erasures = &Projector{Name: "erasures", Version: 1, Tables: erasuresTables, Apply: applyErasures}
 
 const (
-	hold    = `insert into holds (client_id, at, actor_id, reason) values ($1, $2, $3, $4)
+	hold = `insert into holds (client_id, at, actor_id, reason) values ($1, $2, $3, $4)
 		on conflict (client_id) do update set at = excluded.at, actor_id = excluded.actor_id, reason = excluded.reason`
 	release = `delete from holds where client_id = $1`
 	// What it says when it is told once more is the same.
