@@ -8,6 +8,7 @@ var All = []*Projector{
 	accessLog,
 	activities,
 	clients,
+	erasures,
 	favourites,
 	history,
 	notifications,

@@ -95,9 +95,13 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
+	erasures, err := commands.NewErasures(commands.ErasuresConfig{API: s.commands, Jobs: s.jobs, Messages: messages, Clean: s.clean})
+	if err != nil {
+		return err
+	}
 	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
 		Log: s.log, Logger: s.logger, Now: now,
-		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
+		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, erasures.Handler(), processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
 	}); err != nil {
 		return err
 	}

@@ -277,7 +277,8 @@ func (l *Log) append(ctx context.Context, stream string, last Revision, batch []
 	}
 }
 
-// Fingerprint is what Append stores for m's request to a stream, see [domain.Meta].
+// Fingerprint is what Append stores for m's request to a stream, see [domain.Meta], and
+// ErrErased where the key that makes it is gone: two requests cannot be told apart then.
 func (l *Log) Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error) {
 	ref, err := parseStream(stream)
 	if err != nil {
@@ -287,6 +288,9 @@ func (l *Log) Fingerprint(ctx context.Context, stream string, m domain.Meta) (st
 	if eventschema.HasKey(ref.Category) {
 		if key, err = l.keys.find(ctx, subject(ref, m.Subject)); err != nil {
 			return "", err
+		}
+		if key == nil && len(m.Request) > 0 {
+			return "", fmt.Errorf("%s: %w", stream, ErrErased)
 		}
 	}
 	return key.MAC(m.Request), nil

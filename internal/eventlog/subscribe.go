@@ -55,8 +55,7 @@ func (l *Log) SubscribeAll(ctx context.Context, after Position) iter.Seq2[Item, 
 func (l *Log) SubscribeStored(ctx context.Context, after Position, pattern string) iter.Seq2[Item, error] {
 	filter := &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: pattern}
 	return l.subscribe(ctx, after, filter, func(_ context.Context, e *esdb.RecordedEvent) (*Record, error) {
-		rec := record(e)
-		rec.Stored = &Stored{Created: e.CreatedDate, JSON: e.ContentType == "application/json", Data: e.Data, Metadata: e.UserMetadata}
+		rec := storedRecord(e)
 		return &rec, nil
 	})
 }

@@ -22,8 +22,7 @@ func init() {
 		"GET /api/v1/clients/{id}/history":      (*asker).readClientHistory,
 		"GET /api/v1/clients/{id}/replay":       (*asker).readReplay,
 		"GET /api/v1/clients/{id}/access":       (*asker).readAccess,
-		"GET /api/v1/clients/{id}/access-log":   (*asker).readClientAccessLog,
-		"GET /api/v1/employees/{id}/access-log": (*asker).readEmployeeAccessLog,
+		"GET /api/v1/clients/{id}/erasure":      (*asker).readErasure,
 		"GET /api/v1/projects":                  (*asker).readProjects,
 		"GET /api/v1/projects/{id}":             (*asker).readProject,
 		"GET /api/v1/desks":                     (*asker).readDesks,
@@ -39,6 +38,8 @@ func init() {
 		"GET /api/v1/me/second-factor":          (*asker).readSecondFactor,
 		"GET /api/v1/sessions":                  (*asker).readSessions,
 		"GET /api/v1/audit/refusals":            (*asker).readRefusals,
+		"GET /api/v1/clients/{id}/access-log":   (*asker).readClientAccessLog,
+		"GET /api/v1/employees/{id}/access-log": (*asker).readEmployeeAccessLog,
 		"GET /api/v1/clients/{id}/diff":         (*asker).readDiff,
 		"GET /api/v1/audit/events":              (*asker).readEvents,
 
