@@ -414,7 +414,9 @@ func (e *estate) proven(c certified) {
 	if err != nil {
 		e.Fatal(err)
 	}
-	got, err := audit.Compare(e.Context(), log, store.All(e.Context()), st.Size, st.At, func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) })
+	got, err := audit.Comparison{
+		Log: log, Leaves: store.All(e.Context()), Size: st.Size, Until: st.At, Report: func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) },
+	}.Run(e.Context())
 	if err != nil || got.Erased != 1 || got.Leaves != st.Size {
 		e.Errorf("%+v, %v", got, err)
 	}
