@@ -94,9 +94,9 @@ func (e *estate) serve() {
 }
 
 // ask sends a request that has to be answered with that status.
-func (e *estate) ask(status int, method, path string, body any, header ...string) *reply {
+func (e *estate) ask(status int, method, path string, body any) *reply {
 	e.Helper()
-	res, err := e.send(e.Context(), method, path, body, header...)
+	res, err := e.send(e.Context(), method, path, body)
 	if err != nil {
 		e.Fatal(err)
 	}
