@@ -1,9 +1,9 @@
 package readapi_test
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -260,7 +260,7 @@ func TestPagesOfLooks(t *testing.T) {
 					seen[id] = true
 				}
 				times = append(times, r.Column("at")...)
-				if r.Text("total.count") != fmt.Sprint(n) {
+				if r.Text("total.count") != strconv.Itoa(n) {
 					t.Errorf("%s%s: total %s, want %d", path, query, r.Text("total.count"), n)
 				}
 				if cursor = r.Text("next_cursor"); cursor == "" {
