@@ -17,6 +17,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/auth"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
@@ -28,6 +29,7 @@ type API struct {
 	Store       *Store
 	Credentials *auth.Store
 	Directory   Directory
+	AccessLog   *accesslog.Recorder // of previews, which show clients; with nil there are none
 	Documents   Documents
 	Mail        Mail           // of links to set a new password; nil sends none
 	SignOn      *oidc.Provider // of people whom another system knows; nil knows nobody

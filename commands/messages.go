@@ -12,6 +12,7 @@ import (
 	"annals/domain/client"
 	"annals/domain/message"
 	"annals/domain/template"
+	"annals/internal/accesslog"
 	"annals/internal/httpapi"
 	"annals/internal/safehtml"
 )
@@ -131,7 +132,7 @@ func (a *API) previewMessage(api *httpapi.API, r route) {
 				}
 			}
 		}
-		return out, nil
+		return out, a.AccessLog.Record(ctx, accesslog.Look{Kind: accesslog.Preview, Clients: []domain.ID{in.ID}})
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"annals/domain/project"
 	"annals/domain/template"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/httpapi"
 	"annals/internal/safehtml"
 )
@@ -159,6 +160,9 @@ func (a *API) previewTemplate(api *httpapi.API, r route) {
 		}
 		w, err := a.render(ctx, by, of, t, in.Body.Language)
 		if err != nil {
+			return nil, err
+		}
+		if err := a.AccessLog.Record(ctx, accesslog.Look{Kind: accesslog.Preview, Clients: []domain.ID{in.Body.ClientID}, Item: in.ID}); err != nil {
 			return nil, err
 		}
 		return &previewed{preview{Language: w.language, Subject: w.subject, Text: w.text, HTML: w.html}}, nil

@@ -1,9 +1,9 @@
 package readapi_test
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +114,13 @@ func TestLooks(t *testing.T) {
 		if got.Text("items.0.filters") != "2" || got.Text("items.0.searched") != "5" || got.Text("items.0.clients.0") != client {
 			t.Error(string(got.Body))
 		}
+	}
+	template := a.Create(t, "/api/v1/templates", Map{"name": "Greeting", "default_language": "en", "texts": Map{"en": Map{"subject": "Hello", "text": "Dear {{client.last_name}}"}}})
+	a.Post(t, "/api/v1/templates/"+template+"/preview", Map{"client_id": client}).Want(t, 200)
+	a.Post(t, path+"/messages/preview", Map{"subject": "Hello", "text": "Dear"}).Want(t, 200)
+	previews := looks(t, a, "/api/v1/employees/"+a.ID+"/access-log?kind=preview", 2)
+	if previews.Text("items.0.clients.0") != client || previews.Text("items.1.clients.0") != client || previews.Text("items.1.item") != template {
+		t.Error(string(previews.Body))
 	}
 	// What is not there, or not shown, is no look.
 	u.Get(t, "/api/v1/clients/"+uuid.NewString()).Want(t, 404)
@@ -260,7 +267,7 @@ func TestPagesOfLooks(t *testing.T) {
 					seen[id] = true
 				}
 				times = append(times, r.Column("at")...)
-				if r.Text("total.count") != fmt.Sprint(n) {
+				if r.Text("total.count") != strconv.Itoa(n) {
 					t.Errorf("%s%s: total %s, want %d", path, query, r.Text("total.count"), n)
 				}
 				if cursor = r.Text("next_cursor"); cursor == "" {

@@ -78,7 +78,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	store := commands.NewStore(s.log)
 	store.Logger = s.logger
 	s.commands = &commands.API{
-		Store: store, Credentials: credentials, Directory: s.reads.Directory(), Mail: s.post(mailer),
+		Store: store, Credentials: credentials, Directory: s.reads.Directory(), AccessLog: s.reads.AccessLog, Mail: s.post(mailer),
 		Documents: commands.Documents{Blobs: documents, MostBytes: s.documentBytes()},
 		Public:    public, Now: now, App: version.String(), Logger: s.logger,
 	}

@@ -155,7 +155,7 @@ func (r restore) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.fill(ctx, b), b.close())
+	return errors.Join(r.fill(ctx, b), b.close()) //nolint:contextcheck // what ended ctx must not end the closing
 }
 
 // placeKeys has the backup's keys in the data directory, or those that were put there.

@@ -162,7 +162,7 @@ func (s *System) open(tb testing.TB) {
 		return projections.Want(ctx, s.DB, name, expression)
 	}
 	s.Commands = &commands.API{
-		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,
+		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), AccessLog: s.Reads.AccessLog, Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
 	}
 	tb.Cleanup(s.Commands.Wait)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func content(dir string, f File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s := sha256.Sum256(raw); fmt.Sprintf("%x", s) != f.SHA256 {
+	if s := sha256.Sum256(raw); hex.EncodeToString(s[:]) != f.SHA256 {
 		return nil, damaged(f.Name)
 	}
 	return raw, nil
@@ -190,7 +191,7 @@ func RestoreDocuments(ctx context.Context, m *Manifest, dir, location string) (n
 	if err != nil {
 		return 0, err
 	}
-	defer store.Close() //nolint:errcheck // what is stored is stored
+	defer store.Close()                                     //nolint:errcheck // what is stored is stored
 	list, err := os.Open(filepath.Join(dir, documentsFile)) //nolint:gosec // the operator says where
 	if err != nil {
 		return 0, err
