@@ -16,8 +16,8 @@ run: build postgres ## start everything with sample data, on http://127.0.0.1:80
 build: ## build bin/annals
 	$(GO) build -o bin/annals ./cmd/annals
 
-test: postgres node ## run all tests, with the race detector
-	$(GO) test -race -shuffle=on -count=1 -timeout=20m $(PACKAGES)
+test: postgres node python ## run all tests, with the race detector
+	$(GO) test -race -shuffle=on -count=1 -timeout=40m $(PACKAGES)
 
 lint: $(GOLANGCI_LINT) ## run the linters
 	$(GO) mod verify >/dev/null
@@ -44,7 +44,12 @@ node: ## make sure that Node.js and npm are there (for the tests of other langua
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; \
 		else echo "Node.js 18 or later with npm is needed for the tests: see your system's packages (nodejs, npm)" >&2; exit 1; fi; }
 
+python: ## make sure that Python is there (for the test of the second verifier of bundles)
+	@command -v python3 >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -qy --no-install-recommends python3; \
+		else echo "Python 3.8 or later is needed for the tests: see your system's packages (python3)" >&2; exit 1; fi; }
+
 $(GOLANGCI_LINT): Makefile
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
-.PHONY: help run build test lint fmt bench soak fuzz postgres node
+.PHONY: help run build test lint fmt bench soak fuzz postgres node python

@@ -78,7 +78,7 @@ func (d *dispatch) run() (stop func()) {
 
 func (d *dispatch) await(what string, ok func() bool) {
 	d.t.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+	for until := time.Now().Add(2 * time.Minute); !ok(); <-time.After(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			d.t.Fatal("waited in vain: " + what)
 		}

@@ -210,6 +210,9 @@ const settling = 10 * time.Second
 // replay answers a command that was carried out before, if it is the same one.
 func replay(ctx context.Context, s *Store, ref domain.Ref, done carriedOut, m domain.Meta) (Outcome, error) {
 	mac, err := s.log.Fingerprint(ctx, ref.Stream(), m)
+	if errors.Is(err, eventlog.ErrErased) { // the erasure sent again, as a rule: its fingerprint went with the key
+		mac, err = done.fingerprint, nil
+	}
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -35,6 +35,7 @@ type API struct {
 	Now         func() time.Time
 	App         string // software version, stored with every event
 	Logger      *slog.Logger
+	CleanNow    func(context.Context) error // has the database's files be cleaned of what was erased; nil cannot, see [NewErasures]
 
 	busy    atomic.Int64 // what is under way in the background
 	pending sync.WaitGroup

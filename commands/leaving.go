@@ -2,7 +2,9 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -26,6 +28,12 @@ type Directory interface {
 	// Handles are the active employees by the part of their e-mail addresses before the @,
 	// as it is in lower case; it waits for no position.
 	Handles(ctx context.Context, handles []string) (map[string][]domain.ID, error)
+	// Erased is how many rows of the read models are of an erased client, by table, once none
+	// of them shows anything of the person any more.
+	Erased(ctx context.Context, client domain.ID, after eventlog.Position) (map[string]int, error)
+	// Uncleaned are the clients whose erasure was carried out, and when, after which the
+	// database's files have not been cleaned; by everything up to that position, and no more.
+	Uncleaned(ctx context.Context, upTo eventlog.Position) (map[domain.ID]time.Time, error)
 }
 
 // mostAtOnce bounds how many clients change hands in one request.
@@ -129,6 +137,9 @@ func (a *API) handOver(ctx context.Context, to addressed, clients []domain.Place
 	for _, c := range clients {
 		g.Go(func() error {
 			_, err := Handle(ctx, a.Store, client.Aggregate, c.ID, client.Command(client.HandOver{From: to.id, To: heir}), derived(to.meta), AnyRevision)
+			if errors.Is(err, client.ErrErased) {
+				return nil // whom nobody manages any more
+			}
 			if err != nil {
 				return fmt.Errorf("hand over client %s: %w", c.ID, err)
 			}

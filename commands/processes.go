@@ -101,7 +101,7 @@ func (r *Rules) meta(c cause, command uuid.UUID) domain.Meta {
 // moot says whether a command has nothing to change any more: what it is about is gone
 // for good.
 func (r *Rules) moot(ctx context.Context, stream string, err error) bool {
-	if !errors.Is(err, eventlog.ErrErased) && domain.KindOf(err) != domain.NotFound {
+	if !errors.Is(err, eventlog.ErrErased) && !errors.Is(err, client.ErrErased) && domain.KindOf(err) != domain.NotFound {
 		return false
 	}
 	r.API.Logger.InfoContext(ctx, "rule: what it is about is gone", slog.String("stream", stream))

@@ -144,8 +144,8 @@ func (a *API) recordID(ctx context.Context, client domain.ID, c record.Put) (dom
 	system, external := c.Name()
 	name := strings.Join([]string{"annals/record", client.String(), string(c.Kind), system, external}, "\n")
 	mac, err := a.Store.log.Fingerprint(ctx, eventlog.Stream(domain.Record, client), domain.Meta{Subject: client, Request: []byte(name)})
-	if errors.Is(err, eventlog.ErrDeleted) {
-		err = nil // there is no such client any more, which is found out before anything is written
+	if errors.Is(err, eventlog.ErrDeleted) || errors.Is(err, eventlog.ErrErased) {
+		err = nil // there is no such client (any more), which is found out before anything is written
 	}
 	return uuid.NewSHA1(client, []byte(mac)), err
 }

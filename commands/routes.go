@@ -24,6 +24,8 @@ func (a *API) Routes(api *httpapi.API) {
 	ofClient[portal.Set](a, api, route{"PUT", "/api/v1/clients/{id}/portal-access", domain.ClientsEdit, "Open or close the portal to a client, or leave it to the rule"}, portal.Aggregate)
 	ofClient[portal.SignIn](a, api, route{"POST", "/api/v1/clients/{id}/portal-sign-in", domain.ClientsEdit, "Tell that a client has signed in to the portal"}, portal.Aggregate)
 
+	a.erasures(api)
+
 	a.favourites(api)
 	a.views(api)
 

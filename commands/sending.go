@@ -105,6 +105,9 @@ func (m *Messages) fetch(ctx context.Context, id uuid.UUID) (out mail.Message, e
 	if err != nil {
 		return out, err
 	}
+	if of.Erased() {
+		return out, mail.Refuse(reasonErased)
+	}
 	switch err := message.CheckRecipient(of, e.To); {
 	case errors.Is(err, client.ErrDeactivated):
 		return out, mail.Refuse(reasonDeactivated)
@@ -171,6 +174,31 @@ func (m *Messages) attachments(ctx context.Context, e message.Composed) (out []m
 	return out, nil
 }
 
+// giveUp ends all messages to an erased client that wait to be sent.
+func (m *Messages) giveUp(ctx context.Context, of domain.ID) (n int, err error) {
+	waiting, err := m.Mailer.Waiting(ctx, source)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range waiting {
+		s, err := Load[message.State](ctx, m.Store, domain.Ref{Category: domain.Message, ID: id})
+		if err != nil {
+			return n, err
+		}
+		if s.ClientID() != of {
+			continue
+		}
+		done, err := m.Mailer.GiveUp(ctx, source, id, reasonErased)
+		if err != nil {
+			return n, err
+		}
+		if done {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // outcome is the job of noting in the log how a message ended.
 type outcome struct {
 	Message   uuid.UUID  `json:"message"`
@@ -203,7 +231,7 @@ func (m *Messages) note(ctx context.Context, o outcome) error {
 		Actor: domain.System, By: domain.Root, Command: uuid.NewSHA1(o.Message, []byte("outcome/"+string(o.State))),
 		Correlation: o.Message, Causation: o.Message, At: m.Now().UTC().Truncate(time.Microsecond), App: m.App,
 	}, AnyRevision)
-	if errors.Is(err, eventlog.ErrErased) {
+	if errors.Is(err, eventlog.ErrErased) || errors.Is(err, client.ErrErased) {
 		m.Logger.InfoContext(ctx, "message: how it ended is not noted, since the client has been erased",
 			slog.String("message", o.Message.String()), slog.String("state", string(o.State)))
 		return nil

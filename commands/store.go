@@ -14,12 +14,14 @@ import (
 	"annals/domain"
 	"annals/domain/action"
 	"annals/domain/apikey"
+	"annals/domain/attached"
 	"annals/domain/call"
 	"annals/domain/client"
 	"annals/domain/defaultview"
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/erasure"
 	"annals/domain/favourite"
 	"annals/domain/field"
 	"annals/domain/imported"
@@ -44,6 +46,8 @@ type Log interface {
 	Append(ctx context.Context, stream string, last eventlog.Revision, m domain.Meta, events ...any) (eventlog.Result, error)
 	Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error)
 	Head(ctx context.Context) (eventlog.Position, error)
+	ReadStored(ctx context.Context, stream string) iter.Seq2[eventlog.Record, error]
+	DestroyKey(ctx context.Context, id domain.ID, last eventlog.Revision) error
 }
 
 // Store folds aggregates from the log and remembers them. What it remembers is
@@ -105,6 +109,7 @@ var kinds = map[string]kind{
 	domain.Desk:        kindOf(desk.Aggregate),
 	domain.Document:    kindOf(document.Aggregate),
 	domain.Employee:    kindOf(employee.Aggregate),
+	domain.Erasure:     kindOf(erasure.Aggregate),
 	domain.Favourite:   kindOf(favourite.Aggregate),
 	domain.Import:      kindOf(imported.Aggregate),
 	domain.Inbox:       kindOf(inbox.Aggregate),
@@ -201,6 +206,23 @@ func (s *Store) remember(ref domain.Ref, e *entry) {
 	s.cache.Add(ref, e)
 	for s.weigh > cachedWeight && s.cache.Len() > 1 {
 		s.cache.RemoveOldest()
+	}
+}
+
+// Forget drops what is remembered of a client and of all that belongs to it, which may be
+// personal: after an erasure.
+func (s *Store) Forget(id domain.ID) {
+	of := domain.Ref{Category: domain.Client, ID: id}
+	for _, ref := range s.cache.Keys() {
+		e, ok := s.cache.Peek(ref)
+		if !ok {
+			continue
+		}
+		if belongs, ok := e.state.(attached.State); ref == of || ok && belongs.ClientID() == id {
+			s.mu.Lock()
+			s.cache.Remove(ref)
+			s.mu.Unlock()
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	ClientsExport      Permission = "clients.export"
 	ClientsMessage     Permission = "clients.message"
 	ClientsErase       Permission = "clients.erase"
+	ClientsHold        Permission = "clients.hold"
 	ActivitiesWrite    Permission = "activities.write"
 	DocumentsWrite     Permission = "documents.write"
 	OrganisationManage Permission = "organisation.manage"
@@ -40,7 +41,7 @@ const (
 // Permissions are all that there are, in the order in which they are shown.
 var Permissions = []Permission{
 	ClientsView, ClientsCreate, ClientsEdit, ClientsAssign, ClientsRetag, ClientsStatus, ClientsDeactivate, ClientsMerge,
-	ClientsImport, ClientsExport, ClientsMessage, ClientsErase, ActivitiesWrite, DocumentsWrite,
+	ClientsImport, ClientsExport, ClientsMessage, ClientsErase, ClientsHold, ActivitiesWrite, DocumentsWrite,
 	OrganisationManage, EmployeesView, EmployeesManage, RolesManage, ViewsShare, WebhooksManage, AuditView, SettingsManage,
 }
 

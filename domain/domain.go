@@ -105,6 +105,8 @@ const (
 	View        = "view"
 	DefaultView = "defaultview" // of the role with the same id
 	Import      = "import"
+	Access      = "access"  // who was shown what: streams of no aggregate, see package accessed
+	Erasure     = "erasure" // of the client with the same id
 )
 
 // A Ref names an aggregate of another kind.

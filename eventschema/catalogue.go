@@ -1,6 +1,7 @@
 package eventschema
 
 import (
+	"annals/domain/accessed"
 	"annals/domain/action"
 	"annals/domain/apikey"
 	"annals/domain/call"
@@ -9,6 +10,7 @@ import (
 	"annals/domain/desk"
 	"annals/domain/document"
 	"annals/domain/employee"
+	"annals/domain/erasure"
 	"annals/domain/favourite"
 	fields "annals/domain/field"
 	"annals/domain/imported"
@@ -29,6 +31,7 @@ import (
 // n-th entry reads version n; the last is today's. A name is its stream's
 // category, a dot, and what happened.
 var catalogue = map[string][]version{
+	"access.recorded":             {now[accessed.Recorded]()},
 	"action.added":                {now[action.Added]()},
 	"action.changed":              {now[action.Changed]()},
 	"action.deleted":              {now[action.Deleted]()},
@@ -43,9 +46,12 @@ var catalogue = map[string][]version{
 	"call.logged":                 {now[call.Logged]()},
 	"client.deactivated":          {now[client.Deactivated]()},
 	"client.edited":               {was(clientEditedV1.v2), now[client.Edited]()},
+	"client.erased":               {now[client.Erased]()},
+	"client.held":                 {now[client.Held]()},
 	"client.reactivated":          {now[client.Reactivated]()},
 	"client.reassigned":           {now[client.Reassigned]()},
 	"client.registered":           {was(clientRegisteredV1.v2), now[client.Registered]()},
+	"client.released":             {now[client.Released]()},
 	"client.retagged":             {now[client.Retagged]()},
 	"client.status_changed":       {was(clientStatusChangedV1.v2), now[client.StatusChanged]()},
 	"defaultview.changed":         {now[defaultview.Changed]()},
@@ -61,6 +67,8 @@ var catalogue = map[string][]version{
 	"employee.reactivated":        {now[employee.Reactivated]()},
 	"employee.registered":         {now[employee.Registered]()},
 	"employee.roles_changed":      {now[employee.RolesChanged]()},
+	"erasure.carried_out":         {now[erasure.CarriedOut]()},
+	"erasure.cleaned":             {now[erasure.Cleaned]()},
 	"favourite.starred":           {now[favourite.Starred]()},
 	"favourite.unstarred":         {now[favourite.Unstarred]()},
 	"field.changed":               {now[fields.Changed]()},

@@ -25,7 +25,8 @@ var ErrUnknown = errors.New("unknown event")
 // Metadata is what is stored beside an event, as JSON, in the clear.
 type Metadata struct {
 	domain.Meta
-	Version int `json:"schema"` // of the event's type, counted from 1
+	Version int    `json:"schema"`        // of the event's type, counted from 1
+	Code    string `json:"mac,omitempty"` // see [Authenticator]
 }
 
 // KeyCreated is the only event of a key stream: the data key of the aggregate
@@ -104,6 +105,9 @@ var personal = func() map[string]bool {
 }()
 
 func category(name string) string { c, _, _ := strings.Cut(name, "."); return c }
+
+// Known says whether the catalogue has a type of event of that name.
+func Known(name string) bool { _, ok := catalogue[name]; return ok }
 
 // Types are the names of all events that there are, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(catalogue)) }

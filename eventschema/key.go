@@ -88,12 +88,15 @@ type Master interface {
 	Wrap(ctx context.Context, id domain.ID, key *DataKey) ([]byte, error)
 	// Unwrap takes back what Wrap made under the master key of that name.
 	Unwrap(ctx context.Context, master string, id domain.ID, wrapped []byte) (*DataKey, error)
+	// Authenticator makes and checks the codes of events.
+	Authenticator() *Authenticator
 }
 
 // LocalMaster is a master key held in this process.
 type LocalMaster struct {
-	aead cipher.AEAD
-	id   string
+	aead  cipher.AEAD
+	id    string
+	codes *Authenticator
 }
 
 // NewLocalMaster returns the master key with the given 32 bytes.
@@ -102,11 +105,14 @@ func NewLocalMaster(secret []byte) (*LocalMaster, error) {
 		return nil, fmt.Errorf("master key: has %d bytes, needs 32", len(secret))
 	}
 	sum := sha256.Sum256(append([]byte("annals/master\n"), secret...))
-	return &LocalMaster{newGCM(secret), "local:" + hex.EncodeToString(sum[:6])}, nil
+	return &LocalMaster{newGCM(secret), "local:" + hex.EncodeToString(sum[:6]), newAuthenticator(secret)}, nil
 }
 
 // ID names the key by a digest that does not help to guess it.
 func (m *LocalMaster) ID() string { return m.id }
+
+// Authenticator implements [Master].
+func (m *LocalMaster) Authenticator() *Authenticator { return m.codes }
 
 // Wrap implements [Master].
 func (m *LocalMaster) Wrap(_ context.Context, id domain.ID, key *DataKey) ([]byte, error) {

@@ -104,7 +104,7 @@ func TestMetadata(t *testing.T) {
 			t.Fatalf("the request is stored: %s", b)
 		}
 		got, err := DecodeMetadata(b)
-		if diff := cmp.Diff(Metadata{m, 7}, got); err != nil || diff != "" {
+		if diff := cmp.Diff(Metadata{m, 7, ""}, got); err != nil || diff != "" {
 			t.Fatalf("%v\n%s", err, diff)
 		}
 	})

@@ -5,8 +5,10 @@ import "fmt"
 // All is every read model, sorted by name.
 var All = []*Projector{
 	access,
+	accessLog,
 	activities,
 	clients,
+	erasures,
 	favourites,
 	history,
 	notifications,

@@ -140,7 +140,7 @@ func (t *tables) fillOnce(ctx context.Context, to *eventlog.Position) error {
 	if to != nil && t.at.Compare(*to) >= 0 {
 		return nil
 	}
-	for run, err := range feed.Runs(ctx, t.Log, t.at, buildRecords) {
+	for run, err := range feed.Runs(ctx, t.p.source(t.Log), t.at, buildRecords) {
 		if err != nil {
 			return err
 		}

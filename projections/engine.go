@@ -16,14 +16,40 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/internal/eventlog"
+	"annals/internal/feed"
 	"annals/internal/lease"
 )
 
 // Log is where events come from: an [eventlog.Log].
 type Log interface {
 	Subscribe(ctx context.Context, after eventlog.Position) iter.Seq2[eventlog.Item, error]
+	SubscribeAll(ctx context.Context, after eventlog.Position) iter.Seq2[eventlog.Item, error]
 	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
 	Head(ctx context.Context) (eventlog.Position, error)
+}
+
+// source is what a projector is given of a log.
+func (p *Projector) source(log Log) feed.Source {
+	if p.Looks {
+		return everything{log}
+	}
+	return log
+}
+
+// sourceOf is that for the projector of a name, which may be one of another program.
+func sourceOf(log Log, name string) feed.Source {
+	if p, err := find(All, name); err == nil {
+		return p.source(log)
+	}
+	return log
+}
+
+// everything is a log with the access log.
+type everything struct{ Log }
+
+// Subscribe implements [feed.Source].
+func (e everything) Subscribe(ctx context.Context, after eventlog.Position) iter.Seq2[eventlog.Item, error] {
+	return e.SubscribeAll(ctx, after)
 }
 
 // Config is what the projectors need.

@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // world is a log on a real node, a database for read models, and what was appended.
 type world struct {

@@ -76,7 +76,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(m.position, float64(s.Position.Commit), s.Name)
 		gauge(m.parked, float64(len(s.Parked)), s.Name)
 		if headErr == nil {
-			if _, d, err := lag(ctx, e.Log, s.Position, head); err == nil {
+			if _, d, err := lag(ctx, sourceOf(e.Log, s.Name), s.Position, head); err == nil {
 				gauge(m.lag, d.Seconds(), s.Name)
 			}
 		}

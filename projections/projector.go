@@ -26,9 +26,11 @@ type Projector struct {
 	// SQL that creates the tables, each with a primary key, and with policies of
 	// row-level security that say who sees which rows: by the settings of package
 	// access, and without a policy nobody.
-	Tables  string
-	Found   []string // of the tables, those in which clients are found by who says what they may see; see package reader
-	Indexes string   // SQL that creates the other indexes, run when the tables are filled: "create index if not exists name …;"
+	Tables string
+	Found  []string // of the tables, those in which clients are found by who says what they may see; see package reader
+	// Looks has the projector given the access log too, which others are spared.
+	Looks   bool
+	Indexes string // SQL that creates the other indexes, run when the tables are filled: "create index if not exists name …;"
 	// Apply queues what an event changes. It depends on the event alone, so that it
 	// can be repeated anywhere: no clock, no randomness, no I/O. Tables need no
 	// schema before their names. A statement that fails, a panic included, parks

@@ -184,7 +184,7 @@ func (r *Runner) follow(ctx context.Context, e *engine, p *Projector, schema str
 	ctx, step := context.WithCancelCause(ctx)
 	defer step(nil)
 	sub := feed.New(feed.Config{
-		Source: e.Log,
+		Source: p.source(e.Log),
 		Failed: func(ctx context.Context, err error) { r.failed(ctx, p, err) },
 		Start: func(ctx context.Context, _ string) (eventlog.Position, error) {
 			err := t.load(ctx)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/internal/eventlog"
+	"annals/internal/feed"
 )
 
 // DB is where the read models are: a pool or a connection.
@@ -56,7 +57,7 @@ func StatusOf(ctx context.Context, db DB, log Log) ([]Status, error) {
 	}
 	for i := range all {
 		if s := &all[i]; s.State == live || s.State == building {
-			if s.Behind, s.Lag, err = lag(ctx, log, s.Position, head); err != nil {
+			if s.Behind, s.Lag, err = lag(ctx, sourceOf(log, s.Name), s.Position, head); err != nil {
 				return all, err
 			}
 		}
@@ -105,7 +106,7 @@ func stored(ctx context.Context, db DB) ([]Status, error) {
 
 // lag says for how long the first event after a position has been waiting. A head
 // beyond the position alone proves nothing: not all of the log is events of aggregates.
-func lag(ctx context.Context, log Log, at, head eventlog.Position) (behind bool, _ time.Duration, err error) {
+func lag(ctx context.Context, log feed.Source, at, head eventlog.Position) (behind bool, _ time.Duration, err error) {
 	if at.Compare(head) >= 0 {
 		return false, 0, nil
 	}

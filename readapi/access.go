@@ -11,6 +11,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 type accessRequest struct {
@@ -96,7 +97,7 @@ func (a *API) clientAccess(ctx context.Context, r *accessRequest) (*accessList, 
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, a.AccessLog.Record(ctx, accesslog.Look{Kind: accesslog.Visibility, Clients: []uuid.UUID{r.ID}, AsOf: r.At})
 }
 
 // item explains the row by [domain.Authority.May], role by role.

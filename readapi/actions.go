@@ -7,6 +7,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // actionSource is the actions of all clients, of which policies show those of the clients
@@ -50,7 +51,11 @@ func (a *API) actions(ctx context.Context, in *actionsRequest) (*list[activityIt
 	if err := span(q, "due", "a.due_at", in.DueFrom, in.DueTo); err != nil {
 		return nil, err
 	}
-	return fetch(ctx, a, actionSource, q, in.Page, a.activityItem())
+	out, err := fetch(ctx, a, actionSource, q, in.Page, a.activityItem())
+	if err != nil {
+		return nil, err
+	}
+	return out, a.shown(ctx, accesslog.Actions, clientsOf(out.Body.Items, func(i activityItem) *named { return i.Client })...)
 }
 
 // assignees are the employees who are meant: whoever asks, if nobody is named.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/accesslog"
 	"annals/internal/markdown"
 )
 
@@ -192,7 +193,10 @@ func (a *API) activity(ctx context.Context, in *activityRequest) (*list[activity
 		q.and("a.pinned = " + in.Pinned)
 	}
 	out, err := fetch(ctx, a, activitySource, q, in.Page, a.activityItem())
-	return out, a.orAbsent(ctx, in.ID, out, err)
+	if err = a.orAbsent(ctx, in.ID, out, err); err != nil {
+		return nil, err
+	}
+	return out, a.shown(ctx, accesslog.Activities, in.ID)
 }
 
 // activityItem is what a row is answered as now.
@@ -213,7 +217,11 @@ func (a *API) oneActivity(ctx context.Context, in *oneActivityRequest) (*one[act
 	q := &query{before: visible(ctx, in.ID)}
 	q.and("a.client_id = " + q.bind(in.ID) + "::uuid")
 	q.and(foundVisible)
-	return fetchOne(ctx, a, activitySource, q, byID{in.Item, in.After}, "activity", a.activityItem())
+	out, err := fetchOne(ctx, a, activitySource, q, byID{in.Item, in.After}, "activity", a.activityItem())
+	if err != nil {
+		return nil, err
+	}
+	return out, a.shownItem(ctx, accesslog.Activities, in.ID, in.Item)
 }
 
 // orAbsent is the answer about a client that has nothing to list: that there is no such

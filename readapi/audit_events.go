@@ -14,6 +14,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 )
@@ -100,7 +101,7 @@ func (a *API) auditEvents(ctx context.Context, in *eventsRequest) (*eventsPage, 
 		out.Body.Items = append(out.Body.Items, r.item(true))
 	}
 	if len(rows) == 0 {
-		return out, nil
+		return out, a.shownEvents(ctx, in, rows)
 	}
 	at := func(r historyRow, back bool) string {
 		return cursor{Sort: in.Sort, Values: []*string{new(strconv.FormatInt(r.Position, 10))}, Back: back}.String()
@@ -111,7 +112,24 @@ func (a *API) auditEvents(ctx context.Context, in *eventsRequest) (*eventsPage, 
 	if more && e.back || !e.back && in.Cursor != "" {
 		out.Body.PrevCursor = at(rows[0], true)
 	}
-	return out, nil
+	return out, a.shownEvents(ctx, in, rows)
+}
+
+// shownEvents records which clients those events are of that are about to be shown.
+func (a *API) shownEvents(ctx context.Context, in *eventsRequest, rows []historyRow) error {
+	clients := []uuid.UUID{}
+	for _, r := range rows {
+		if r.ClientID != nil && !slices.Contains(clients, *r.ClientID) {
+			clients = append(clients, *r.ClientID)
+		}
+	}
+	filters := len(in.Type) + len(in.Actor) + len(in.Project)
+	for _, text := range []string{in.Stream, in.From, in.To, in.AfterPos, in.BeforePos} {
+		if text != "" {
+			filters++
+		}
+	}
+	return a.AccessLog.Record(ctx, accesslog.Look{Kind: accesslog.History, Clients: clients, Filters: filters})
 }
 
 // events is which events are asked for.

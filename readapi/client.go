@@ -9,6 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"annals/internal/accesslog"
 )
 
 // clientRecord is all that there is to know about a client.
@@ -196,11 +198,15 @@ func (a *API) client(ctx context.Context, in *clientRequest) (*one[clientRecord]
 		})
 	}
 	out, err := fetchOne(ctx, a, wholeSource, q, byID{in.ID, in.After}, "client", clientRecordRow.record)
-	if err == nil {
-		out.Body.Warnings = warnings
-		a.opened(ctx, in.ID)
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	if err := a.shown(ctx, accesslog.Record, in.ID); err != nil {
+		return nil, err
+	}
+	out.Body.Warnings = warnings
+	a.opened(ctx, in.ID)
+	return out, nil
 }
 
 // record is the row as it is answered.

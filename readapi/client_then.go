@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/accesslog"
 )
 
 // clientRequest is a request for a client, as it is or was.
@@ -61,6 +62,9 @@ func (a *API) clientThen(ctx context.Context, in byID, p point) (*one[clientReco
 	}
 	if records[0] == nil {
 		return nil, p.absent()
+	}
+	if err := a.AccessLog.Record(ctx, accesslog.Look{Kind: accesslog.Record, Clients: []uuid.UUID{in.ID}, AsOf: p.String()}); err != nil {
+		return nil, err
 	}
 	a.opened(ctx, in.ID)
 	return &one[clientRecord]{Fresh: fresh, Body: *records[0]}, nil
@@ -185,7 +189,7 @@ func (a *API) clientDiff(ctx context.Context, in *diffRequest) (*diffAnswer, err
 			out.Body.Erased = out.Body.Erased || records[i].Erased
 		}
 	}
-	return out, nil
+	return out, a.shown(ctx, accesslog.History, in.ID)
 }
 
 // repeated are the fields of a record that are no difference of the client itself, or the same as others.

@@ -19,6 +19,7 @@ import (
 	"annals/domain/field"
 	"annals/domain/filter"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // clientList is a list of clients that is asked for.
@@ -55,9 +56,21 @@ type clientList struct {
 // relevance is the sort of what is searched for.
 const relevance = "relevance"
 
-// Clients answers which clients the caller in ctx sees.
+// Clients answers which clients the caller in ctx sees. It does not record it.
 func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*clientPage, error) {
+	return a.asked(ctx, a.newList(ctx), in)
+}
+
+func (a *API) clients(ctx context.Context, in *ClientsRequest) (*clientPage, error) {
 	l := a.newList(ctx)
+	out, err := a.asked(ctx, l, in)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.listed(ctx, l, out, in.Q, in.AsOf)
+}
+
+func (a *API) asked(ctx context.Context, l *clientList, in *ClientsRequest) (*clientPage, error) {
 	var f domain.Faults
 	l.filter = filter.Node{And: in.conditions(&f)}
 	if len(l.filter.And) == 0 {
@@ -69,10 +82,36 @@ func (a *API) Clients(ctx context.Context, in *ClientsRequest) (*clientPage, err
 	return a.list(ctx, l, listRequest{in.After, nil, in.Q, in.Sort, in.Fields, in.Limit, in.Cursor, in.AsOf, nil})
 }
 
-// Query answers which of the clients that the caller sees meet a filter.
+// Query answers which of the clients that the caller sees meet a filter. It does not
+// record it.
 func (a *API) Query(ctx context.Context, in *ClientsQuery) (*clientPage, error) {
+	return a.queried(ctx, a.newList(ctx), in)
+}
+
+func (a *API) query(ctx context.Context, in *ClientsQuery) (*clientPage, error) {
+	l := a.newList(ctx)
+	out, err := a.queried(ctx, l, in)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.listed(ctx, l, out, in.Body.Q, in.Body.AsOf)
+}
+
+// listed records that whoever asks is about to be shown a page of a list.
+func (a *API) listed(ctx context.Context, l *clientList, page *clientPage, searched, asOf string) error {
+	look := accesslog.Look{Kind: accesslog.List, AsOf: asOf, Filters: l.filter.Conditions(), Searched: searched, Clients: make([]uuid.UUID, len(page.Body.Items))}
+	if searched != "" {
+		look.Kind = accesslog.Search
+	}
+	for i, c := range page.Body.Items {
+		look.Clients[i] = c.ID
+	}
+	return a.AccessLog.Record(ctx, look)
+}
+
+func (a *API) queried(ctx context.Context, l *clientList, in *ClientsQuery) (*clientPage, error) {
 	b := in.Body
-	return a.list(ctx, a.newList(ctx), listRequest{in.After, json.RawMessage(b.Filter), b.Q, strings.Join(b.Sort, ","), b.Fields, b.Limit, b.Cursor, b.AsOf, b.Facets})
+	return a.list(ctx, l, listRequest{in.After, json.RawMessage(b.Filter), b.Q, strings.Join(b.Sort, ","), b.Fields, b.Limit, b.Cursor, b.AsOf, b.Facets})
 }
 
 func (a *API) newList(ctx context.Context) *clientList {

@@ -32,9 +32,9 @@ func (d *Directory) ask(ctx context.Context, after eventlog.Position, b *pgx.Bat
 // are, by everything up to the position.
 func (d *Directory) Managed(ctx context.Context, employee domain.ID, after eventlog.Position, limit int) (out []domain.Placed, n int, err error) {
 	var b pgx.Batch
-	b.Queue(`select count(*) from annals_read.clients where manager_id = $1`, employee).
+	b.Queue(`select count(*) from annals_read.clients where manager_id = $1 and not erased`, employee).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
-	b.Queue(`select id, project_id, desk_id from annals_read.clients where manager_id = $1 order by id limit $2`, employee, limit).
+	b.Queue(`select id, project_id, desk_id from annals_read.clients where manager_id = $1 and not erased order by id limit $2`, employee, limit).
 		Query(func(rows pgx.Rows) (err error) {
 			out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (domain.Placed, error) {
 				c := domain.Placed{Place: domain.Place{Manager: employee}}

@@ -18,6 +18,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/blobs"
 	"annals/internal/eventlog"
 	"annals/internal/filetype"
@@ -182,11 +183,18 @@ func (a *API) documents(ctx context.Context, in *documentsRequest) (*list[docume
 	q.arms = []arm{{"a.client_id", []uuid.UUID{in.ID}, "a.kind = 'document'"}}
 	q.and(notDeleted)
 	out, err := fetch(ctx, a, documentSource, q, in.Page, documentRow.item)
-	return out, a.orAbsent(ctx, in.ID, out, err)
+	if err = a.orAbsent(ctx, in.ID, out, err); err != nil {
+		return nil, err
+	}
+	return out, a.shown(ctx, accesslog.Documents, in.ID)
 }
 
 func (a *API) document(ctx context.Context, in *OneDocument) (*one[documentItem], error) {
-	return fetchDocument(ctx, a, in, documentRow.whole)
+	out, err := fetchDocument(ctx, a, in, documentRow.whole)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.shownItem(ctx, accesslog.Documents, in.ID, in.Item)
 }
 
 func fetchDocument[T any](ctx context.Context, a *API, in *OneDocument, item func(documentRow) T) (*one[T], error) {
@@ -221,6 +229,9 @@ func (a *API) documentContent(ctx context.Context, in *contentRequest) (*httpapi
 		return nil, errNoVersion
 	}
 	v := doc.Versions[doc.Version-number]
+	if err := a.shownItem(ctx, accesslog.Content, in.ID, in.Item); err != nil {
+		return nil, err
+	}
 	d := &httpapi.Download{
 		Name: doc.Name, MediaType: filetype.Served(v.MediaType, doc.Name), Size: v.Size,
 		Header: http.Header{"ETag": {strconv.Quote(v.ID.String())}, "Annals-Position": {found.Position}},

@@ -11,6 +11,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // change is one thing that an event changed.
@@ -62,6 +63,7 @@ type historyRow struct {
 	keyset
 	Category      string
 	AggregateID   uuid.UUID
+	ClientID      *uuid.UUID
 	Revision      int64
 	Position      int64
 	EventID       uuid.UUID
@@ -130,7 +132,7 @@ func actor(id uuid.UUID, name *string) named {
 
 // historySource reads what happened to one aggregate, by its key.
 var historySource = source{
-	columns: `h.category, h.aggregate_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, a.kind as actor_kind, h.rule, h.project_id,
+	columns: `h.category, h.aggregate_id, h.client_id, h.revision, h.position, h.event_id, h.type, h.at, h.actor_id, a.name as actor_name, a.kind as actor_kind, h.rule, h.project_id,
 		h.command_id, h.correlation_id, h.causation_id,
 		h.ip, h.user_agent, h.app, h.schema, h.reason, h.changes, h.erased`,
 	from: `annals_read.history h
@@ -185,7 +187,10 @@ func (a *API) clientHistory(ctx context.Context, r *clientHistoryRequest) (*list
 	}
 	audit := access.Authority(ctx).Rights[domain.AuditView] > domain.Nothing
 	out, err := fetch(ctx, a, s, q, r.Page, func(r historyRow) historyItem { return r.item(audit) })
-	return out, a.orAbsent(ctx, r.ID, out, err)
+	if err = a.orAbsent(ctx, r.ID, out, err); err != nil {
+		return nil, err
+	}
+	return out, a.shown(ctx, accesslog.History, r.ID)
 }
 
 // visible queues the finding whether the client is one that the caller sees: the

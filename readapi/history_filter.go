@@ -129,6 +129,16 @@ type point struct {
 	revision *int64
 }
 
+func (p point) String() string {
+	switch {
+	case p.at != nil:
+		return p.at.UTC().Format(time.RFC3339Nano)
+	case p.revision != nil:
+		return "revision " + strconv.FormatInt(*p.revision, 10)
+	}
+	return ""
+}
+
 // parsePoint reads a point: digits are a revision.
 func parsePoint(field, s string) (m point, err error) {
 	if strings.Trim(s, "0123456789") == "" && s != "" {

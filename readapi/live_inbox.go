@@ -81,6 +81,9 @@ func (a *API) tellNotifications(w *watch, me domain.ID, at *int64) error {
 		}
 		items, reached, err := a.since(w.ctx, me, *at, notificationPage)
 		w.checks.Release(1)
+		if err == nil {
+			err = a.notified(w.ctx, items)
+		}
 		if err != nil {
 			return err
 		}

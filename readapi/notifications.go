@@ -12,6 +12,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // notificationItem is something that somebody was told of.
@@ -150,7 +151,16 @@ func (a *API) notifications(ctx context.Context, in *notificationsRequest) (*not
 	for i, r := range rows {
 		out.Body.Items[i] = r.item()
 	}
-	return out, nil
+	return out, a.notified(ctx, out.Body.Items)
+}
+
+// notified records that whoever asks is about to be shown notifications.
+func (a *API) notified(ctx context.Context, items []notificationItem) error {
+	clients := clientsOf(items, func(n notificationItem) *named { return n.Client })
+	if len(clients) == 0 {
+		return nil // of no client anything is shown
+	}
+	return a.shown(ctx, accesslog.Inbox, clients...)
 }
 
 // notificationQuery selects the notifications that there are by the condition, in the

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/accesslog"
 	"annals/internal/blobs"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
@@ -27,12 +28,14 @@ type API struct {
 	// Uses tells when API keys were last used.
 	Uses     func(context.Context, []domain.ID) (map[domain.ID]time.Time, error)
 	Refusals *refusals.Store
-	Blobs    *blobs.Store  // of documents; nil answers none
-	Recent   *recent.Store // which clients employees have opened last; nil: nobody any
-	Live     *Live         // nil: nobody is told of changes; see [API.Follow]
-	Events   []string      // the types of events that there are
-	Now      func() time.Time
-	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
+	Blobs    *blobs.Store // of documents; nil answers none
+	// AccessLog has what is shown of clients recorded before it is; with nil nothing is shown.
+	AccessLog *accesslog.Recorder
+	Recent    *recent.Store // which clients employees have opened last; nil: nobody any
+	Live      *Live         // nil: nobody is told of changes; see [API.Follow]
+	Events    []string      // the types of events that there are
+	Now       func() time.Time
+	Patience  time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 
 	// Want has an index come into being of an expression over the rows of clients; nil: there will be none.
 	Want func(ctx context.Context, name, expression string) error
@@ -44,8 +47,8 @@ type API struct {
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
-	get(api, "/api/v1/clients", "List and search clients", a.Clients)
-	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.Query)
+	get(api, "/api/v1/clients", "List and search clients", a.clients)
+	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.query)
 	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above
 	get(api, "/api/v1/clients/{id}", "One client, as it is or was at any moment", a.client)
 	get(api, "/api/v1/clients/{id}/activity", "What happened with a client, newest first: actions, requests, notes, calls, messages, documents, and changes of the client itself", a.activity)
@@ -53,6 +56,8 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/clients/{id}/history", "Everything that happened to a client: who, when, what changed from what to what", a.clientHistory)
 	get(api, "/api/v1/clients/{id}/diff", "How a client differs between two moments", a.clientDiff)
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
+	get(api, "/api/v1/clients/{id}/access-log", "Who was shown what of a client, when and from where, the latest first: for who views what others did", a.clientAccessLog)
+	get(api, "/api/v1/clients/{id}/erasure", "Whether a client can be erased or has been: the certificate of what was done, and why not if they are held", a.erasure)
 	get(api, "/api/v1/clients/{id}/records", "What a client's tickets, transactions and integrations of other systems come to", a.allRecords)
 	get(api, "/api/v1/clients/{id}/records/{kind}", "A client's tickets, transactions or integrations of other systems, with what they come to", a.records)
 	get(api, "/api/v1/actions", "What somebody has to do, of all clients that you see: open, done or overdue actions, the next due first", a.actions)
@@ -63,6 +68,7 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/employees", "List employees", a.employees)
 	get(api, "/api/v1/employees/{id}", "One employee", a.employee)
 	get(api, "/api/v1/employees/{id}/history", "Everything that happened to an employee: for who views what others did, or manages employees", a.employeeHistory)
+	get(api, "/api/v1/employees/{id}/access-log", "What an employee was shown of clients, themselves and by their API keys, the latest first: for who views what others did", a.employeeAccessLog)
 	get(api, "/api/v1/custom-fields", "List the custom fields of clients", a.customFields)
 	get(api, "/api/v1/custom-fields/{id}", "One custom field", a.customField)
 	get(api, "/api/v1/tags", "List the tags that are defined for clients", a.tags)

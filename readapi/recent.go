@@ -10,6 +10,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 )
 
 // ListedClient is a client as in lists, under a name that huma looks into.
@@ -87,5 +88,5 @@ func (a *API) recent(ctx context.Context, in *recentRequest) (*recentList, error
 	for i, r := range rows {
 		out.Body.Items[i] = recentItem{r.item(), at[r.ID]}
 	}
-	return out, nil
+	return out, a.shown(ctx, accesslog.List, clientsOf(rows, func(r clientRow) *named { return &named{ID: r.ID} })...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/accesslog"
 )
 
 // recordItem is a ticket, transaction or integration of another system.
@@ -164,7 +165,7 @@ func (a *API) records(ctx context.Context, in *recordsRequest) (*recordList, err
 	s := of(summaries, in.Kind)
 	out.Body.Items, out.Body.NextCursor, out.Body.Total, out.Body.Position = page.Body.Items, page.Body.NextCursor, page.Body.Total, page.Body.Position
 	out.Body.Totals, out.Body.ByStatus = s.Totals, s.ByStatus
-	return out, nil
+	return out, a.shown(ctx, accesslog.Records, in.ID)
 }
 
 // summarise queues the reading of what a client's records come to, of one kind or, with
@@ -236,7 +237,7 @@ func (a *API) allRecords(ctx context.Context, in *struct {
 	}
 	out.Body.Tickets, out.Body.Transactions, out.Body.Integrations = *of(summaries, "tickets"), *of(summaries, "transactions"), *of(summaries, "integrations")
 	out.Body.Position = out.Position
-	return out, nil
+	return out, a.shown(ctx, accesslog.Records, in.ID)
 }
 
 // noneOf is how many were found.

@@ -12,8 +12,10 @@ import (
 
 	"annals/commands"
 	"annals/eventschema"
+	"annals/internal/accesslog"
 	"annals/internal/audit"
 	"annals/internal/auth"
+	"annals/internal/backup"
 	"annals/internal/blobs"
 	_ "annals/internal/blobs/providers" // s3, gs, azblob
 	"annals/internal/httpapi"
@@ -68,6 +70,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
 	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Now: now}
+	s.reads.AccessLog = accesslog.New(accesslog.Config{Log: s.log, Now: now, App: version.String(), Logger: s.logger})
 	s.reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.pool, name, expression)
 	}
@@ -92,9 +95,13 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
+	erasures, err := commands.NewErasures(commands.ErasuresConfig{API: s.commands, Jobs: s.jobs, Messages: messages, Clean: s.clean})
+	if err != nil {
+		return err
+	}
 	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
 		Log: s.log, Logger: s.logger, Now: now,
-		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}),
+		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, erasures.Handler(), processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
 	}); err != nil {
 		return err
 	}
@@ -135,7 +142,7 @@ func (s *server) routes() (http.Handler, error) {
 	if s.role("api") {
 		s.commands.Routes(api)
 		s.reads.Routes(api)
-		replay.Routes(api, s.log)
+		replay.Routes(api, s.log, s.reads.AccessLog)
 		witnesses, err := s.witnessKeys()
 		if err != nil {
 			return nil, err

@@ -49,6 +49,9 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	if err := os.MkdirAll(cfg.data, 0o711); err != nil { //nolint:gosec // see above
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(cfg.data, restoringFile)); err == nil && !cfg.restoring {
+		return nil, errRestoring
+	}
 	master, err := masterkey.Load(cfg.data, cfg.masterKey)
 	if err != nil {
 		return nil, err

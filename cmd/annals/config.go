@@ -55,6 +55,7 @@ type config struct {
 	proxies          string
 	rate             string
 	forgetful        bool // what is written is not needed again: little is kept in memory
+	restoring        bool // what is there may be half restored
 }
 
 type setting struct {

@@ -57,6 +57,10 @@ var varying = []struct {
 	{regexp.MustCompile(`\d+ rows, 0 differ`), "ROWS, 0 differ"},
 	{regexp.MustCompile(`\d+ events in \d+ streams`), "EVENTS"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
+	{regexp.MustCompile(`\b(annals|witness)/[0-9a-f]{8,16}(\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44})?`), "KEY"},
+	{regexp.MustCompile(`\btree of \d+`), "tree of SIZE"},
+	{regexp.MustCompile(`\b\d+ events(, as they were| of the log)`), "SIZE events$1"},
+	{regexp.MustCompile(`"index":\d+`), "INDEX"},
 	{regexp.MustCompile(`  +`), "  "}, // columns, as wide as what is in them
 	{regexp.MustCompile(` +\n`), "\n"},
 }
@@ -94,7 +98,7 @@ func rewritten(page string, tour []shown, got []string) string {
 }
 
 // pages are those whose commands can be typed on a server of one's own with the sample data.
-var pages = []string{"README.md", "docs/record.md", "docs/list.md", "docs/history.md"}
+var pages = []string{"README.md", "docs/record.md", "docs/list.md", "docs/history.md", "docs/audit.md"}
 
 // TestReadme is a newcomer who types what a page shows, one command after the other in one shell, and gets what it
 // shows.
@@ -121,7 +125,7 @@ func testPage(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, target := range map[string]string{"bin": filepath.Dir(bin), "cmd": filepath.Join(root, "cmd")} {
+	for name, target := range map[string]string{"bin": filepath.Dir(bin), "cmd": filepath.Join(root, "cmd"), "docs": filepath.Join(root, "docs")} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

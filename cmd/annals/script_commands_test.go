@@ -163,6 +163,26 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"sql": sqlScript,
 	// append STREAM TYPE DATA [METADATA]: to the log, through the official client
 	"append": appendScript,
+	// destroy-key ID: of a client, through the official client
+	"destroy-key": func(ts *testscript.TestScript, _ bool, args []string) {
+		client := vendor(ts)
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, err := client.TombstoneStream(ctx, "key-"+args[0], esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}})
+		ts.Check(err)
+	},
+	// until-erased ID: waits until the list of the erased has it
+	"until-erased": func(ts *testscript.TestScript, _ bool, args []string) {
+		for range 500 {
+			raw, _ := os.ReadFile(ts.Getenv("ANNALS_DATA") + "/erased.list")
+			if strings.Contains(string(raw), args[0]) {
+				return
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		ts.Fatalf("%s is not on the list of the erased", args[0])
+	},
 	// nowhere WORD…: none of them is in anything that servers have written so far, except their standard output
 	"nowhere": func(ts *testscript.TestScript, _ bool, args []string) {
 		for name, p := range of(ts).servers {
@@ -351,7 +371,8 @@ func sqlScript(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func appendScript(ts *testscript.TestScript, _ bool, args []string) {
+// vendor is the official client of the server's log.
+func vendor(ts *testscript.TestScript) *esdb.Client {
 	raw, err := os.ReadFile(ts.Getenv("ANNALS_DATA") + "/running.json")
 	ts.Check(err)
 	var r running
@@ -361,12 +382,17 @@ func appendScript(ts *testscript.TestScript, _ bool, args []string) {
 	conf.Logger = esdb.NoopLogging()
 	client, err := esdb.NewClient(conf)
 	ts.Check(err)
+	return client
+}
+
+func appendScript(ts *testscript.TestScript, _ bool, args []string) {
+	client := vendor(ts)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	metadata := fmt.Sprintf(`{"actor":%q,"command_id":%q,"at":%q,"schema":1}`, uuid.New(), uuid.New(), time.Now().UTC().Format(time.RFC3339Nano))
 	args = append(slices.Clone(args), metadata)
-	_, err = client.AppendToStream(ctx, args[0], esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, esdb.EventData{
+	_, err := client.AppendToStream(ctx, args[0], esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, esdb.EventData{
 		EventID: uuid.New(), EventType: args[1], ContentType: esdb.ContentTypeJson, Data: []byte(args[2]), Metadata: []byte(args[3]),
 	})
 	ts.Check(err)

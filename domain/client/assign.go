@@ -76,7 +76,7 @@ func depends(e Event) []domain.Ref {
 		manager = e.ManagerID
 	case Reassigned:
 		manager = e.To.ManagerID
-	case Edited, Retagged, StatusChanged, Deactivated, Reactivated:
+	case Edited, Retagged, StatusChanged, Deactivated, Reactivated, Held, Released, Erased:
 	}
 	if manager == (domain.ID{}) {
 		return nil

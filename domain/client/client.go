@@ -112,6 +112,9 @@ type State struct {
 	Status      Status
 	Tags        []string // keys of package tag, sorted
 	Deactivated bool
+	Held        bool
+	heldFor     string
+	erasure     *Erased
 }
 
 // Exists says whether there is such a client.
@@ -151,7 +154,7 @@ func refs(s State, c Command) []domain.Ref {
 		return []domain.Ref{tag.Ref()}
 	case ChangeStatus:
 		return []domain.Ref{{Category: domain.Project, ID: s.Assignment.ProjectID}}
-	case Deactivate, Reactivate:
+	case Deactivate, Reactivate, Hold, Release, Erase, TellKey:
 		return nil
 	}
 	refs = append(refs, domain.Ref{Category: domain.Project, ID: a.ProjectID})

@@ -44,6 +44,9 @@ func touched(e Event) []string {
 		return []string{"status"}
 	case Deactivated, Reactivated:
 		return []string{"active"}
+	case Held, Released:
+		return []string{"held"}
+	case Erased: // after it nothing is changed
 	case Registered: // nobody has seen what was before
 	}
 	return nil
@@ -75,7 +78,9 @@ func changesOf(c Command) []string {
 		return []string{"status"}
 	case Deactivate, Reactivate:
 		return []string{"active"}
-	case Register:
+	case Hold, Release:
+		return []string{"held"}
+	case Register, Erase, TellKey:
 	}
 	return nil
 }

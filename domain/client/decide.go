@@ -38,6 +38,14 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 			return nil, nil
 		}
 		return []Event{Reactivated{}}, nil
+	case Hold:
+		return c.decide(s)
+	case Release:
+		return c.decide(s)
+	case Erase:
+		return c.decide(s)
+	case TellKey:
+		return c.decide(s, m.By)
 	}
 	return nil, nil
 }
@@ -54,23 +62,29 @@ func (s State) admits(c Command, by domain.Authority) error {
 		}
 		return nil
 	}
+	if _, telling := c.(TellKey); telling && s.exists {
+		return nil // it is about erased clients
+	}
 	if err := s.Admits(by, c.Needs()); err != nil || !s.Deactivated {
 		return err
 	}
 	switch c.(type) {
 	case Edit, Retag, ChangeStatus:
 		return ErrDeactivated
-	case Register, Assign, HandOver, Deactivate, Reactivate:
+	case Register, Assign, HandOver, Deactivate, Reactivate, Hold, Release, Erase, TellKey:
 	}
 	return nil
 }
 
 // Admits says whether somebody may do with the client what takes the permission. What
-// they may not see does not exist for them.
+// they may not see does not exist for them, and with an erased client nobody does anything
+// but see that there was one.
 func (s State) Admits(by domain.Authority, p domain.Permission) error {
 	switch at := s.Assignment.Place(); {
 	case !s.exists || !by.May(domain.ClientsView, at):
 		return ErrAbsent
+	case s.Erased() && p != domain.ClientsView:
+		return ErrErased
 	case !by.May(p, at):
 		return domain.ErrForbidden
 	}
@@ -216,6 +230,12 @@ func evolve(s State, e Event) State {
 		s.Deactivated = true
 	case Reactivated:
 		s.Deactivated = false
+	case Held:
+		s.Held, s.heldFor = true, e.Reason
+	case Released:
+		s.Held, s.heldFor = false, ""
+	case Erased:
+		s.Details, s.heldFor, s.erasure = Details{}, "", &e // nothing of the person stays in memory
 	}
 	return s
 }

@@ -50,6 +50,26 @@ type (
 	}
 	// Reactivated takes a deactivation back.
 	Reactivated struct{}
+	// Held forbids to erase the client; of one that is held already it is another reason.
+	Held struct {
+		Reason string `json:"reason" personal:"yes"`
+	}
+	// Released ends a hold.
+	Released struct {
+		Reason string `json:"reason,omitempty" personal:"yes"`
+	}
+	// Erased is the end of what is known of the person: their data key is destroyed after
+	// it, and nothing more happens to the client. What it says is in the clear, since it is
+	// what proves that the person was rightly erased, and holds nothing of them. There is
+	// another one, which alone counts, where the key got another event meanwhile.
+	Erased struct {
+		Basis       Basis  `json:"basis"`
+		Reason      string `json:"reason"`
+		RequestedBy string `json:"requested_by,omitempty"`
+		// KeyLeaves are the leaves that the audit tree has of the events of the key, which
+		// leave the log with it: by them what was rightly erased is told from what was removed.
+		KeyLeaves [][]byte `json:"key_leaves,omitempty"`
+	}
 )
 
 func (Registered) event()    {}
@@ -59,6 +79,9 @@ func (Retagged) event()      {}
 func (StatusChanged) event() {}
 func (Deactivated) event()   {}
 func (Reactivated) event()   {}
+func (Held) event()          {}
+func (Released) event()      {}
+func (Erased) event()        {}
 
 // Assignment is where a client belongs. The zero ID stands for none.
 type Assignment struct {

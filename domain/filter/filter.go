@@ -312,6 +312,12 @@ func (n Node) Fields() []string {
 	return out
 }
 
+// Conditions is how many conditions a filter has.
+func (n Node) Conditions() (count int) {
+	n.walk(func(Node) { count++ })
+	return count
+}
+
 // walk visits all conditions.
 func (n Node) walk(visit func(Node)) {
 	switch {

@@ -58,7 +58,7 @@ var Builtins = []Builtin{
 		within(domain.InProjects, []domain.Permission{domain.EmployeesView})),
 	builtin(ProjectAdmin,
 		within(domain.InProjects, []domain.Permission{domain.ClientsView}, work, upkeep, []domain.Permission{
-			domain.OrganisationManage, domain.EmployeesView, domain.EmployeesManage, domain.AuditView,
+			domain.ClientsHold, domain.OrganisationManage, domain.EmployeesView, domain.EmployeesManage, domain.AuditView,
 		})),
 	builtin(Admin, domain.AllRights().Grants()),
 	builtin(Auditor, within(domain.Everywhere, []domain.Permission{domain.ClientsView, domain.EmployeesView, domain.AuditView})),

@@ -165,14 +165,14 @@ func TestDelete(t *testing.T) {
 // thousands of people may do.
 func TestBuiltins(t *testing.T) {
 	const everything = "clients.view clients.create clients.edit clients.assign clients.retag clients.status clients.deactivate clients.merge clients.import " +
-		"clients.export clients.message clients.erase activities.write documents.write organisation.manage employees.view employees.manage roles.manage " +
+		"clients.export clients.message clients.erase clients.hold activities.write documents.write organisation.manage employees.view employees.manage roles.manage " +
 		"views.share webhooks.manage audit.view settings.manage"
 	const work = " clients.create clients.edit clients.assign clients.retag clients.status clients.deactivate clients.message activities.write documents.write"
 	const upkeep = " clients.merge clients.import clients.export views.share"
 	for name, want := range map[string]map[domain.Reach]string{
 		Agent:        {domain.OnDesks: "clients.view", domain.Own: work, domain.InProjects: "employees.view"},
 		DeskManager:  {domain.OnDesks: "clients.view" + work + upkeep, domain.InProjects: "employees.view"},
-		ProjectAdmin: {domain.InProjects: "clients.view" + work + upkeep + " organisation.manage employees.view employees.manage audit.view"},
+		ProjectAdmin: {domain.InProjects: "clients.view" + work + upkeep + " clients.hold organisation.manage employees.view employees.manage audit.view"},
 		Admin:        {domain.Everywhere: everything},
 		Auditor:      {domain.Everywhere: "clients.view employees.view audit.view"},
 		Integration:  {},

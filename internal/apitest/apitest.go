@@ -22,6 +22,7 @@ import (
 	"annals/domain/employee"
 	"annals/domain/role"
 	"annals/eventschema"
+	"annals/internal/accesslog"
 	"annals/internal/auth"
 	"annals/internal/blobs"
 	"annals/internal/esnode/esnodetest"
@@ -156,6 +157,7 @@ func (s *System) open(tb testing.TB) {
 	}
 	tb.Cleanup(func() { _ = s.Blobs.Close() })
 	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Events: eventschema.Types(), Now: s.Clock.Now}
+	s.Reads.AccessLog = accesslog.New(accesslog.Config{Log: s.Log, Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger()})
 	s.Reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.DB, name, expression)
 	}
@@ -178,7 +180,7 @@ func (s *System) Serve(tb testing.TB) {
 	})
 	s.Commands.Routes(api)
 	s.Reads.Routes(api)
-	replay.Routes(api, s.Log)
+	replay.Routes(api, s.Log, s.Reads.AccessLog)
 	server := httptest.NewServer(s.Router)
 	tb.Cleanup(server.Close)
 	s.URL = server.URL

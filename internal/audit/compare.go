@@ -52,19 +52,31 @@ type Compared struct {
 	Root   tlog.Hash
 }
 
-// Compare walks through the log and through the first size leaves of the tree together,
-// and reports each event that was changed, removed or added. The last of the leaves is at
-// the position until. What is compared needs no more memory the longer the log is, but
-// for keys of erased people.
-func Compare(ctx context.Context, log Log, leaves iter.Seq2[Placed, error], size int64, until eventlog.Position, report func(Finding)) (out Compared, err error) {
+// Comparison is of the log with the first leaves of the tree.
+type Comparison struct {
+	Log    Log
+	Leaves iter.Seq2[Placed, error]
+	Size   int64                         // how many leaves
+	Until  eventlog.Position             // where the last of them is
+	Report func(Finding)                 // is told of each event that was changed, removed or added
+	Whole  func(proof.Tile, []tlog.Hash) // is given the tiles over the leaves; may be nil
+	// Authenticity says what the code of an event says of it; nil where there is no key to
+	// check codes with. It tells what was added at the log's end, where the tree is not yet.
+	Authenticity func(*eventlog.Record) eventschema.Authenticity
+}
+
+// Run walks through the log and the leaves together. What it needs of memory does not
+// grow with the log, but for keys of erased people.
+func (cfg Comparison) Run(ctx context.Context) (out Compared, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	head, err := log.Head(ctx)
+	head, err := cfg.Log.Head(ctx)
 	if err != nil {
 		return out, err
 	}
-	c := comparison{missing: map[tlog.Hash]Finding{}, report: report}
-	next, stop := iter.Pull2(leaves)
+	size := cfg.Size
+	c := comparison{missing: map[tlog.Hash]Finding{}, report: cfg.Report}
+	next, stop := iter.Pull2(cfg.Leaves)
 	defer stop()
 	leaf, n := Placed{}, int64(-1)
 	advance := func() error {
@@ -78,19 +90,24 @@ func Compare(ctx context.Context, log Log, leaves iter.Seq2[Placed, error], size
 		} else if !ok {
 			return fmt.Errorf("the tree has only %d leaves of the %d that were signed", n, size)
 		}
-		c.tree.Append(leaf.Hash, nil)
+		c.tree.Append(leaf.Hash, cfg.Whole)
 		return nil
 	}
 	if err := advance(); err != nil {
 		return out, err
 	}
 	var last eventlog.Position
-	for item, err := range log.SubscribeStored(ctx, eventlog.Position{}, proof.CoveredPattern) {
+	for item, err := range cfg.Log.SubscribeStored(ctx, eventlog.Position{}, proof.CoveredPattern) {
 		if err != nil {
 			return out, err
 		}
 		if r := item.Record; r != nil && proof.Covered(r.Stream) {
 			last = r.Position
+			if cfg.Authenticity != nil {
+				if what := foreign(r, cfg.Authenticity(r), &c.codes); what != "" {
+					cfg.Report(Finding{-1, r.Position, fmt.Sprintf("%s %s", LeafOf(r), what)})
+				}
+			}
 			for n < size && leaf.At.Compare(r.Position) < 0 {
 				c.absent(n, leaf)
 				if err := advance(); err != nil {
@@ -103,10 +120,11 @@ func Compare(ctx context.Context, log Log, leaves iter.Seq2[Placed, error], size
 				if err := advance(); err != nil {
 					return out, err
 				}
-			case r.Position.Compare(until) <= 0:
-				report(Finding{-1, r.Position, fmt.Sprintf("%s is not in the tree: it was added", LeafOf(r))})
+			case r.Position.Compare(cfg.Until) <= 0:
+				cfg.Report(Finding{-1, r.Position, fmt.Sprintf("%s is not in the tree: it was added", LeafOf(r))})
 			default:
 				out.Later++
+				c.learn(r)
 			}
 		} else if item.Position.Compare(last) > 0 {
 			last = item.Position
@@ -133,7 +151,27 @@ type comparison struct {
 	told    []*proof.Leaf         // of keys, by what the log tells of erasures
 	gone    map[string]bool       // streams of keys that are deleted
 	erased  int64
+	codes   bool // there have been events with codes
 	report  func(Finding)
+}
+
+// foreign says what is wrong with who has written an event, if anything. Events that are
+// older than codes have none; once there are codes, every event of Annals' own has one.
+func foreign(r *eventlog.Record, a eventschema.Authenticity, codes *bool) string {
+	if _, err := r.Ref(); err != nil || !eventschema.Known(r.Type) {
+		return "" // somebody else's, in the same log
+	}
+	switch {
+	case a == eventschema.Authentic:
+		*codes = true
+	case a == eventschema.Unsigned && *codes:
+		return "has no code: Annals has not written it, it was added"
+	case a == eventschema.Forged:
+		return "is not what Annals has written, or not where: it was changed or added"
+	case a == eventschema.Foreign:
+		return "was written with another master key"
+	}
+	return ""
 }
 
 func (c *comparison) absent(n int64, leaf Placed) {
@@ -146,6 +184,11 @@ func (c *comparison) same(n int64, leaf Placed, r *eventlog.Record) {
 		c.report(Finding{n, leaf.At, fmt.Sprintf("%s is not what it was: it was changed", own)})
 		return
 	}
+	c.learn(r)
+}
+
+// learn notes what an event tells of keys that have left the log.
+func (c *comparison) learn(r *eventlog.Record) {
 	switch {
 	case r.Type == deleted && strings.HasPrefix(r.Stream, eventschema.Key+"-"):
 		if c.gone == nil {

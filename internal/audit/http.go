@@ -46,12 +46,10 @@ func (a *API) Routes(api *httpapi.API) {
 	op.Media = text
 	httpapi.Handle(api, op, a.checkpoint)
 	httpapi.Handle(api, get("proof", "Prove that an event is in the tree, by its position; or, with from and to, that a later tree has all of an earlier one"), a.proof)
-	// As many parts as a number of up to twelve digits has, and one for the width.
-	for i, names := range []string{"{n}", "{a}/{n}", "{a}/{b}/{n}", "{a}/{b}/{c}/{n}", "{a}/{b}/{c}/{d}/{n}"} {
-		op = get("tile/{level}/"+names, "A tile of the tree: up to 256 hashes of a level, as C2SP tlog-tiles names it: 0/x001/067 is the one with number 1067 of the level of leaves, 0/x001/067.p/10 its first ten hashes")
-		op.Media, op.Hidden = "application/octet-stream", i > 0
-		httpapi.Handle(api, op, a.tile)
-	}
+	tiles[Tile1](a, api, "{n}")
+	tiles[Tile2](a, api, "{a}/{n}")
+	tiles[Tile3](a, api, "{b}/{a}/{n}")
+	tiles[Tile4](a, api, "{c}/{b}/{a}/{n}")
 	op = httpapi.Op{
 		ID: "post-audit-cosignature", Method: http.MethodPost, Path: "/api/v1/audit/cosignature", Tag: "audit", Status: http.StatusNoContent,
 		Summary: "Add the signature of a witness to a checkpoint", Needs: domain.AuditView,
@@ -112,47 +110,76 @@ func (a *API) checkpoint(ctx context.Context, in *struct {
 	return &plain{text, "no-cache", c.Note}, nil
 }
 
-type tileRequest struct {
-	Level int    `path:"level" minimum:"0" maximum:"7"`
-	A     string `path:"a" maxLength:"10"`
-	B     string `path:"b" maxLength:"10"`
-	C     string `path:"c" maxLength:"10"`
-	D     string `path:"d" maxLength:"10"`
-	N     string `path:"n" maxLength:"10"`
+// Tile1 to Tile4 are the path of a tile: its level, and as many parts as its number has
+// thousands, with one more for its width.
+type (
+	Tile1 struct {
+		Level int    `path:"level" minimum:"0" maximum:"7"`
+		N     string `path:"n" maxLength:"10"`
+	}
+	Tile2 struct {
+		A string `path:"a" maxLength:"10"`
+		Tile1
+	}
+	Tile3 struct {
+		B string `path:"b" maxLength:"10"`
+		Tile2
+	}
+	Tile4 struct {
+		C string `path:"c" maxLength:"10"`
+		Tile3
+	}
+)
+
+func (t Tile1) path() (int, string) { return t.Level, t.N }
+
+func (t Tile2) path() (int, string) {
+	l, rest := t.Tile1.path()
+	return l, t.A + "/" + rest
 }
 
-// name is the tile that is asked for.
-func (r *tileRequest) name() (proof.Tile, bool) {
-	t := proof.Tile{L: r.Level, W: proof.Width}
-	var parts []string
-	for _, p := range []string{r.A, r.B, r.C, r.D, r.N} {
-		if p != "" {
-			parts = append(parts, p)
-		}
-	}
-	path := strings.Join(parts, "/")
-	if before, width, ok := strings.Cut(path, ".p/"); ok {
+func (t Tile3) path() (int, string) {
+	l, rest := t.Tile2.path()
+	return l, t.B + "/" + rest
+}
+
+func (t Tile4) path() (int, string) {
+	l, rest := t.Tile3.path()
+	return l, t.C + "/" + rest
+}
+
+// tiles adds the tiles whose paths have so many parts; the document has them once.
+func tiles[T interface{ path() (int, string) }](a *API, api *httpapi.API, names string) {
+	op := httpapi.GetOp("/api/v1/audit/tile/{level}/"+names, "A tile of the tree: up to 256 hashes of a level, as C2SP tlog-tiles names it: 0/x001/067 is the one with number 1067 of the level of leaves, 0/x001/067.p/10 its first ten hashes")
+	op.Needs, op.Media, op.Hidden = domain.AuditView, "application/octet-stream", names != "{n}"
+	httpapi.Handle(api, op, func(ctx context.Context, in *T) (*plain, error) { return a.tile(ctx, (*in).path) })
+}
+
+// tileAt is the tile of a path.
+func tileAt(level int, path string) (proof.Tile, bool) {
+	t := proof.Tile{L: level, W: proof.Width}
+	number, width, partial := strings.Cut(path, ".p/")
+	if partial {
 		w, err := strconv.Atoi(width)
-		if err != nil {
+		if err != nil || w < 1 || w >= proof.Width {
 			return t, false
 		}
-		path, t.W = before, w
+		t.W = w
 	}
-	n, err := strconv.ParseInt(strings.NewReplacer("x", "", "/", "").Replace(path), 10, 64)
-	if err != nil || n < 0 || t.W < 1 || t.W > proof.Width {
+	n, err := strconv.ParseInt(strings.NewReplacer("x", "", "/", "").Replace(number), 10, 64)
+	if err != nil || n < 0 {
 		return t, false
 	}
 	t.N = n
-	want := t.Path()
-	_, want, _ = strings.Cut(want, "/")
-	return t, strings.Join(parts, "/") == want
+	_, own, _ := strings.Cut(t.Path(), "/")
+	return t, own == path // written in the one way that it is
 }
 
-func (a *API) tile(ctx context.Context, in *tileRequest) (*plain, error) {
+func (a *API) tile(ctx context.Context, path func() (int, string)) (*plain, error) {
 	if err := permitted(ctx); err != nil {
 		return nil, err
 	}
-	t, ok := in.name()
+	t, ok := tileAt(path())
 	if !ok {
 		return nil, errTile
 	}

@@ -51,11 +51,16 @@ func Open(ctx context.Context, db *pgxpool.Pool) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema of the audit tree: %w", err)
 	}
+	return View(db), nil
+}
+
+// View is the tree in the pool's database, which somebody else has opened.
+func View(db *pgxpool.Pool) *Store {
 	tiles, err := lru.New[proof.Tile, []tlog.Hash](tilesCached)
 	if err != nil {
 		panic(err) // the size is positive
 	}
-	return &Store{db, tiles}, nil
+	return &Store{db, tiles}
 }
 
 // State is how far the tree is.
@@ -102,9 +107,20 @@ func (s *Store) Tile(ctx context.Context, t proof.Tile) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
-// Hashes reads the hashes of the tree as it was when it had size leaves.
+// Hashes reads the hashes of the tree as it was when it had size leaves. One goroutine
+// may use it.
 func (s *Store) Hashes(ctx context.Context, size int64) tlog.HashReader {
-	return proof.Reader(size, func(t proof.Tile) ([]tlog.Hash, error) { return s.Tile(ctx, t) })
+	edge := map[proof.Tile][]tlog.Hash{} // the tiles that are not whole: as many as there are levels
+	return proof.Reader(size, func(t proof.Tile) ([]tlog.Hash, error) {
+		if hashes, ok := edge[t]; ok {
+			return hashes, nil
+		}
+		hashes, err := s.Tile(ctx, t)
+		if err == nil && t.W < proof.Width {
+			edge[t] = hashes
+		}
+		return hashes, err
+	})
 }
 
 // Index is which leaf the event at a position is.

@@ -24,7 +24,7 @@ func TestSchedule(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- j.Run(ctx) }()
-	for until := time.Now().Add(30 * time.Second); s.doubts() > 0; <-time.After(10 * time.Millisecond) {
+	for until := time.Now().Add(2 * time.Minute); s.doubts() > 0; <-time.After(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("waited in vain")
 		}

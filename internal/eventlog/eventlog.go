@@ -229,9 +229,23 @@ func encode(stream string, id uuid.UUID, m domain.Meta, e any, key *eventschema.
 // is still sending looks like one that was lost.
 const most = 1 << 20
 
+// sign adds to each event the code that only who holds the master key can make.
+func (l *Log) sign(stream string, last Revision, batch []esdb.EventData) {
+	for i := range batch {
+		e := &batch[i]
+		e.Metadata = l.keys.master.Authenticator().Sign(stream, uint64(last)+1+uint64(i), e.EventID, e.EventType, e.Data, e.Metadata) //nolint:gosec // the first is 0
+	}
+}
+
+// Authenticity says what the code of a record says of it, which has to have [Record.Stored].
+func (l *Log) Authenticity(r *Record) eventschema.Authenticity {
+	return l.keys.master.Authenticator().Check(r.Stream, uint64(r.Revision), r.ID, r.Type, r.Stored.Data, r.Stored.Metadata) //nolint:gosec // not negative
+}
+
 // append repeats until the outcome is known: the same ids at the same expected
 // revision are written once, however often they arrive.
 func (l *Log) append(ctx context.Context, stream string, last Revision, batch []esdb.EventData) (Result, error) {
+	l.sign(stream, last, batch)
 	size := 0
 	for _, e := range batch {
 		size += len(e.Data) + len(e.Metadata) + 2*len(e.EventType)
@@ -263,7 +277,8 @@ func (l *Log) append(ctx context.Context, stream string, last Revision, batch []
 	}
 }
 
-// Fingerprint is what Append stores for m's request to a stream, see [domain.Meta].
+// Fingerprint is what Append stores for m's request to a stream, see [domain.Meta], and
+// ErrErased where the key that makes it is gone: two requests cannot be told apart then.
 func (l *Log) Fingerprint(ctx context.Context, stream string, m domain.Meta) (string, error) {
 	ref, err := parseStream(stream)
 	if err != nil {
@@ -273,6 +288,9 @@ func (l *Log) Fingerprint(ctx context.Context, stream string, m domain.Meta) (st
 	if eventschema.HasKey(ref.Category) {
 		if key, err = l.keys.find(ctx, subject(ref, m.Subject)); err != nil {
 			return "", err
+		}
+		if key == nil && len(m.Request) > 0 {
+			return "", fmt.Errorf("%s: %w", stream, ErrErased)
 		}
 	}
 	return key.MAC(m.Request), nil

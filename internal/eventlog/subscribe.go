@@ -33,7 +33,19 @@ const buffer = 256
 // Subscribe follows the log from after a position: every record of an aggregate,
 // in order, without gap or repetition, as it is committed. It ends with an error
 // when the connection is lost; the caller subscribes again from where it got to.
+// Of the access log it tells only that it has passed it: there may be more of that than of
+// all else, and it changes nothing.
 func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, error] {
+	return l.subscribe(ctx, after, named(ofAggregates()), func(ctx context.Context, e *esdb.RecordedEvent) (*Record, error) {
+		if strings.HasPrefix(e.StreamID, domain.Access+"-") {
+			return nil, nil
+		}
+		return l.delivered(ctx, e)
+	})
+}
+
+// SubscribeAll is [Log.Subscribe] with the access log.
+func (l *Log) SubscribeAll(ctx context.Context, after Position) iter.Seq2[Item, error] {
 	return l.subscribe(ctx, after, named(ofAggregates()), l.delivered)
 }
 
@@ -43,8 +55,7 @@ func (l *Log) Subscribe(ctx context.Context, after Position) iter.Seq2[Item, err
 func (l *Log) SubscribeStored(ctx context.Context, after Position, pattern string) iter.Seq2[Item, error] {
 	filter := &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Regex: pattern}
 	return l.subscribe(ctx, after, filter, func(_ context.Context, e *esdb.RecordedEvent) (*Record, error) {
-		rec := record(e)
-		rec.Stored = &Stored{Created: e.CreatedDate, JSON: e.ContentType == "application/json", Data: e.Data, Metadata: e.UserMetadata}
+		rec := storedRecord(e)
 		return &rec, nil
 	})
 }

@@ -33,8 +33,9 @@ type Source interface {
 // measured, a run of more gains nothing while the log is followed.
 const DefaultRecords = 500
 
-// quiet is how often progress without records is reported.
-const quiet = time.Second
+// quiet is how often progress without records is reported: not for each look at a client
+// that is recorded, and soon enough for who waits for where the log ends.
+const quiet = 100 * time.Millisecond
 
 // Runs follows the log from after a position. A run leaves when nothing more is
 // waiting, or when it has most records ([DefaultRecords] if most is zero). It

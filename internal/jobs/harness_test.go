@@ -138,7 +138,7 @@ func (s *site) insert(j *Jobs, args ...Args) {
 
 func (s *site) await(what string, ok func() bool) {
 	s.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(until) {
 			s.Fatal("waited in vain: " + what)
 		}

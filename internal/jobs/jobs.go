@@ -170,6 +170,11 @@ func (j *Jobs) Insert(ctx context.Context, tx pgx.Tx, args Args) error {
 	return j.InsertAt(ctx, tx, args, time.Time{})
 }
 
+// InsertNow is [Jobs.Insert] in a transaction of its own.
+func (j *Jobs) InsertNow(ctx context.Context, args Args) error {
+	return pgx.BeginFunc(ctx, j.pool, func(tx pgx.Tx) error { return j.Insert(ctx, tx, args) })
+}
+
 // InsertAt is [Jobs.Insert] for a job that runs at a time, or within seconds after it.
 func (j *Jobs) InsertAt(ctx context.Context, tx pgx.Tx, args Args, at time.Time) error {
 	j.mu.RLock()

@@ -44,7 +44,7 @@ func (a *asker) fireOn(route, permission string, body func(client) any, idle fun
 	for _, n := range a.targets(permission) {
 		c := a.now.clients[n]
 		s := shot{route: route, id: n, body: body(c), want: unless(a.overClient(permission, c)), stream: clientStream(n), idle: idle(c)}
-		if s.want == http.StatusOK && c.off && permission != "clients.deactivate" {
+		if s.want == http.StatusOK && c.off && permission != "clients.deactivate" && permission != "clients.hold" {
 			s.want = http.StatusConflict // whatever somebody may: first it is to be reactivated
 		}
 		if _, done := a.fire(s); done {
@@ -78,6 +78,30 @@ func (a *asker) fireDeactivate(route string) {
 
 func (a *asker) fireReactivate(route string) {
 	a.fireOn(route, "clients.deactivate", func(client) any { return nil }, func(c client) bool { return !c.off }, func(c *client) { c.off = false })
+}
+
+func (a *asker) fireHold(route string) {
+	a.fireOn(route, "clients.hold", func(client) any { return obj{"reason": "leaks"} }, func(c client) bool { return c.held }, func(c *client) { c.held = true })
+}
+
+func (a *asker) fireRelease(route string) {
+	a.fireOn(route, "clients.hold", func(client) any { return obj{} }, func(c client) bool { return !c.held }, func(c *client) { c.held = false })
+}
+
+// fireErase: whoever may erase is told what is missing, so that the client stays.
+func (a *asker) fireErase(route string) {
+	for _, n := range a.targets("clients.erase") {
+		want := a.overClient("clients.erase", a.now.clients[n])
+		if want == 0 {
+			want = http.StatusUnprocessableEntity
+		}
+		a.fire(shot{route: route, id: n, body: obj{"reason": ""}, want: want, stream: clientStream(n)})
+	}
+}
+
+// fireClean: the files of the database are those of everybody. Here nobody cleans them.
+func (a *asker) fireClean(route string) {
+	a.fire(shot{route: route, want: whether(a.v.rights["clients.erase"] == all, http.StatusServiceUnavailable)})
 }
 
 // fireAssign: whoever may assign a client may move it to where they work themselves:

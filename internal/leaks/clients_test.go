@@ -2,6 +2,7 @@ package leaks_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -337,4 +338,23 @@ func accessItem(m apitest.Map) string {
 	}
 	slices.Sort(because)
 	return line(field(m, "employee", "name"), because)
+}
+
+// readErasure: why a client is held is for those who may hold or erase it, or see what
+// others did.
+func (a *asker) readErasure(route string) {
+	n := a.someClient()
+	c := a.now.clients[n]
+	may := a.v.reaches("clients.hold", c.place) || a.v.reaches("clients.erase", c.place) || a.v.reaches("audit.view", c.place)
+	if a.v.sees(c.place) && !may {
+		if r := a.get(at(route, n)); r.status != http.StatusForbidden || r.code() != "forbidden" {
+			a.wrong(r.request, "they see the client, and not its erasure: want 403, got %d %s", r.status, r.body)
+		}
+		return
+	}
+	a.one(route, n, a.v.sees(c.place), func(r answer) {
+		if state := field(r.json(), "state"); state != "none" {
+			a.wrong(r.request, "want none, got %s", r.body)
+		}
+	})
 }

@@ -26,7 +26,7 @@ var reachNames = []string{"", "own", "desk", "project", "all"}
 
 // permissions are all that there are.
 var permissions = strings.Fields(`clients.view clients.create clients.edit clients.assign clients.retag clients.status clients.deactivate
-	clients.merge clients.import clients.export clients.message clients.erase activities.write documents.write organisation.manage
+	clients.merge clients.import clients.export clients.message clients.erase clients.hold activities.write documents.write organisation.manage
 	employees.view employees.manage roles.manage views.share webhooks.manage audit.view settings.manage`)
 
 type rights map[string]int
@@ -45,7 +45,7 @@ var builtIn = func() map[string]rights {
 	m := map[string]rights{
 		"agent":         within(own, work),
 		"desk_manager":  within(desk, []string{"clients.view"}, work, more),
-		"project_admin": within(project, []string{"clients.view"}, work, more, strings.Fields("organisation.manage employees.view employees.manage audit.view")),
+		"project_admin": within(project, []string{"clients.view"}, work, more, strings.Fields("clients.hold organisation.manage employees.view employees.manage audit.view")),
 		"admin":         within(all, permissions),
 		"auditor":       within(all, strings.Fields("clients.view employees.view audit.view")),
 		"integration":   {},
@@ -122,6 +122,7 @@ type client struct {
 	first, last, email, status string
 	tags                       []string
 	off                        bool // deactivated
+	held                       bool // under a legal hold
 }
 
 type apiKey struct {

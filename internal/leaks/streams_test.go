@@ -256,7 +256,7 @@ func (x *watcher) notified(news []notice) {
 			want[n.item] = true
 		}
 	}
-	for deadline := time.After(30 * time.Second); ; {
+	for deadline := time.After(2 * time.Minute); ; {
 		select {
 		case e, ok := <-x.inbox:
 			if !ok {

@@ -76,7 +76,7 @@ func (p plan) raced(t *testing.T, part int) plan {
 	name, _, _ := strings.Cut(t.Name(), "/")
 	t.Run("unraced", func(t *testing.T) {
 		t.Parallel()
-		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=20m", "-v", "-run=^"+name+"$", ".")
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=40m", "-v", "-run=^"+name+"$", ".")
 		cmd.Env = append(os.Environ(), unracedEnv+"="+strconv.Itoa(rest.n), "ANNALS_LEAKS_SEED="+strconv.FormatUint(rest.seed, 10))
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which ends what it has started, too
 		cmd.WaitDelay = time.Minute
@@ -134,7 +134,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.s.Commands.Routes(api)
 	w.s.Reads.Routes(api)
-	replay.Routes(api, w.s.Log)
+	replay.Routes(api, w.s.Log, w.s.Reads.AccessLog)
 	return w
 }
 

@@ -18,6 +18,7 @@ import (
 	"annals/domain/client"
 	"annals/domain/employee"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 )
@@ -238,8 +239,9 @@ const scans = 2
 
 var errBusy = domain.Errorf(domain.Unavailable, "busy", "others are being told long stories; try again in a moment")
 
-// Routes adds the replay of a client, as lines of JSON.
-func Routes(api *httpapi.API, log Log) {
+// Routes adds the replay of a client, as lines of JSON, each of which is recorded before
+// it is told.
+func Routes(api *httpapi.API, log Log, looks *accesslog.Recorder) {
 	op := httpapi.GetOp("/api/v1/clients/{id}/replay", "Replay a client from the log: a line of JSON per event, with the state after it")
 	op.Lines = Line{}
 	scanning := make(chan struct{}, scans)
@@ -260,6 +262,10 @@ func Routes(api *httpapi.API, log Log) {
 				return nil, errBusy
 			}
 			story = Whole(ctx, log, in.ID, until)
+		}
+		if err := looks.Record(ctx, accesslog.Look{Kind: accesslog.Replay, Clients: []domain.ID{in.ID}, AsOf: in.AsOf}); err != nil {
+			done()
+			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			defer done()

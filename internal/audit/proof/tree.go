@@ -169,8 +169,12 @@ func Split(b []byte) ([]tlog.Hash, error) {
 
 // Reader reads hashes of a tree of that size out of its tiles, for [tlog.ProveRecord],
 // [tlog.ProveTree] and [tlog.TreeHash]. What is in a tile is taken as it is; the same
-// tile is read often.
+// tile is read often. One goroutine may use it.
 func Reader(size int64, read func(Tile) ([]tlog.Hash, error)) tlog.HashReader {
+	var last [levels]struct {
+		tile  Tile
+		above above
+	}
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		out := make([]tlog.Hash, len(indexes))
 		for i, x := range indexes {
@@ -180,16 +184,37 @@ func Reader(size int64, read func(Tile) ([]tlog.Hash, error)) tlog.HashReader {
 			if all := size >> (Height * tile.L); tile.N == all/Width {
 				tile.W = int(all % Width)
 			}
-			hashes, err := read(tile)
-			if err != nil {
-				return nil, err
+			known := &last[tile.L]
+			if known.above == nil || known.tile != tile {
+				hashes, err := read(tile)
+				if err != nil {
+					return nil, err
+				}
+				known.tile, known.above = tile, newAbove(hashes[:min(len(hashes), tile.W)])
 			}
 			from := int(first % Width)
-			if from+count > min(len(hashes), tile.W) {
-				return nil, fmt.Errorf("tile %s has %d hashes", tile.Path(), len(hashes))
+			if from+count > len(known.above[0]) {
+				return nil, fmt.Errorf("tile %s has %d hashes", tile.Path(), len(known.above[0]))
 			}
-			out[i] = fold(hashes[from : from+count])
+			out[i] = known.above[level%Height][from/count]
 		}
 		return out, nil
 	})
+}
+
+// above is the hashes of a tile and those over them, level by level, as far as they are
+// over whole subtrees.
+type above [][]tlog.Hash
+
+func newAbove(hashes []tlog.Hash) above {
+	a := above{hashes}
+	for range Height - 1 {
+		below := a[len(a)-1]
+		level := make([]tlog.Hash, len(below)/2)
+		for i := range level {
+			level[i] = tlog.NodeHash(below[2*i], below[2*i+1])
+		}
+		a = append(a, level)
+	}
+	return a
 }

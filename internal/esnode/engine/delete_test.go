@@ -36,7 +36,7 @@ func (h heard) Handle(_ context.Context, r slog.Record) error {
 
 func await(t *testing.T, messages <-chan string, want string) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for {
 		select {
 		case got := <-messages:

@@ -21,7 +21,7 @@ func open(tb testing.TB, o engine.Options) *engine.Engine {
 	if o.Database == "" {
 		o.Database = pgtest.Database(tb)
 	}
-	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
 	defer cancel()
 	e, err := engine.Open(ctx, o)
 	if err != nil {

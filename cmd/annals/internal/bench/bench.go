@@ -77,6 +77,7 @@ var all = []measurement{
 	{"rebuild", "a read model built anew from the log", (*run).rebuilds},
 	{"access", "first pages of a large list, for people who see little and much of it", (*run).access},
 	{"list", "lists of clients by sorts, filters, searches and counts, with many readers while clients change", (*run).list},
+	{"audit", "the tree over the log, proofs, and bundles of events", (*run).audits},
 	{"record", "the feed of a client with very many activities, against one with ten", (*run).record},
 	{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 }
