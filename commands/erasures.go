@@ -221,7 +221,7 @@ func (e *Erasures) carryOut(ctx context.Context, job carryOutErasure) error {
 	}
 	m := e.meta(job.cause, "carried out")
 	done.CleanBy = m.At.Add(erasure.CleanWithin)
-	_, err = Handle(ctx, a.Store, erasure.Aggregate, id, erasure.Command(erasure.CarryOut{CarriedOut: done}), m, AnyRevision)
+	_, err = Handle(ctx, a.Store, erasure.Aggregate, id, erasure.Command(erasure.CarryOut{Done: done}), m, AnyRevision)
 	if err == nil {
 		a.Logger.InfoContext(ctx, "a client has been erased", slog.String("client", id.String()))
 	}

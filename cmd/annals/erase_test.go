@@ -94,9 +94,9 @@ func (e *estate) serve() {
 }
 
 // ask sends a request that has to be answered with that status.
-func (e *estate) ask(status int, method, path string, body any, header ...string) *reply {
+func (e *estate) ask(status int, method, path string, body any) *reply {
 	e.Helper()
-	res, err := e.send(e.Context(), method, path, body, header...)
+	res, err := e.send(e.Context(), method, path, body)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -414,7 +414,9 @@ func (e *estate) proven(c certified) {
 	if err != nil {
 		e.Fatal(err)
 	}
-	got, err := audit.Compare(e.Context(), log, store.All(e.Context()), st.Size, st.At, func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) })
+	got, err := audit.Comparison{
+		Log: log, Leaves: store.All(e.Context()), Size: st.Size, Until: st.At, Report: func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) },
+	}.Run(e.Context())
 	if err != nil || got.Erased != 1 || got.Leaves != st.Size {
 		e.Errorf("%+v, %v", got, err)
 	}

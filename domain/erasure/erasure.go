@@ -52,7 +52,7 @@ type Command interface{ command() }
 
 type (
 	// CarryOut tells what was done.
-	CarryOut struct{ CarriedOut }
+	CarryOut struct{ Done CarriedOut }
 	// Clean tells how the database's files were cleaned.
 	Clean struct{ Cleaning }
 )
@@ -75,7 +75,7 @@ func decide(s State, c Command, _ domain.World, m domain.Meta) ([]Event, error) 
 	switch c := c.(type) {
 	case CarryOut:
 		if !s.CarriedOut {
-			return []Event{c.CarriedOut}, nil
+			return []Event{c.Done}, nil
 		}
 	case Clean:
 		if s.CarriedOut && !s.Cleaned {
