@@ -89,7 +89,7 @@ func projectOf(ref domain.Ref, event any) pgtype.UUID {
 		return orNull(ref.ID)
 	}
 	if f := reflect.ValueOf(event).FieldByName("ProjectID"); f.IsValid() {
-		if id, ok := f.Interface().(domain.ID); ok {
+		if id, ok := reflect.TypeAssert[domain.ID](f); ok {
 			return orNull(id)
 		}
 	}

@@ -50,9 +50,9 @@ func TestAuditPlans(t *testing.T) {
 		('00000000-0000-0000-0000-' || lpad(to_hex(case n when 999 then 20 else n % 19 + 1 end), 12, '0'))::uuid, null, null from generate_series(0, 999) n`)
 	// Of one type there is little, in one project too, and of two actors one does nearly everything.
 	m.exec(t, `insert into history (category, aggregate_id, client_id, project_id, revision, position, event_id, type, at, actor_id, command_id, correlation_id, causation_id, schema, changes)
-		select 'client', p.client_id, p.client_id, p.project_id, n, n, md5(n::text)::uuid,
+		select 'client', p.client_id, p.client_id::uuid, p.project_id, n, n::bigint, md5(n::text)::uuid,
 			case when n % 10007 = 7 then 'client.deactivated' when n % 3 = 0 then 'client.edited' else 'note.added' end, '2026-01-01'::timestamptz + n * interval '1 minute',
-			('20000000-0000-0000-0000-' || lpad((case when n % 1009 = 0 then 2 else 1 end)::text, 12, '0'))::uuid, p.client_id, p.client_id, p.client_id, 1, '[]'
+			('20000000-0000-0000-0000-' || lpad((case when n % 1009 = 0 then 2 else 1 end)::text, 12, '0'))::uuid, p.client_id, p.project_id, p.client_id, 1, '[]'
 		from generate_series(1, 100000) n join history_places p on p.client_id = ('10000000-0000-0000-0000-' || lpad((n % 1000)::text, 12, '0'))::uuid`)
 	m.exec(t, `analyze history; analyze history_places; analyze history_hours`)
 	a := someone(domain.Everywhere, nil, nil)

@@ -192,7 +192,7 @@ func TestPolicyOfHistory(t *testing.T) {
 		insert(category, nth(7), nil, nil)
 	}
 	insert("project", nth(1), nil, nth(1))
-	insert("project", nth(2), nil, nth(2))
+	insert("desk", nth(2), nil, nth(2))
 	for _, c := range []struct {
 		audit, clients domain.Reach
 		projects       []uuid.UUID
@@ -205,9 +205,9 @@ func TestPolicyOfHistory(t *testing.T) {
 		{domain.InProjects, domain.Everywhere, nths(1), "[client project]"},
 		{domain.InProjects, domain.InProjects, nths(1), "[client project]"},
 		{domain.InProjects, domain.OnDesks, nths(1), "[project]"},
-		{domain.InProjects, domain.InProjects, nths(2), "[project]"},
-		{domain.Everywhere, domain.InProjects, nths(2), "[employee project project role]"},
-		{domain.Everywhere, domain.Everywhere, nil, "[client employee note project project role]"},
+		{domain.InProjects, domain.InProjects, nths(2), "[desk]"},
+		{domain.Everywhere, domain.InProjects, nths(2), "[desk employee project role]"},
+		{domain.Everywhere, domain.Everywhere, nil, "[client desk employee note project role]"},
 	} {
 		a := someone(c.clients, c.projects, nil)
 		a.Rights[domain.AuditView] = c.audit

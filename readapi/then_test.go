@@ -120,7 +120,7 @@ func agree(t *testing.T, a *apitest.User, r *rand.Rand, id string, all []saved) 
 // owned are the fields of a record that the events of the client alone tell.
 func owned(record apitest.Map) apitest.Map {
 	out := maps.Clone(record)
-	for _, name := range strings.Fields("id name emails phones addresses warnings created_at updated_at revision status_changed_at status_reason active deactivated_at deactivation_reason portal last_contacted_at") {
+	for name := range strings.FieldsSeq("id name emails phones addresses warnings created_at updated_at revision status_changed_at status_reason active deactivated_at deactivation_reason portal last_contacted_at") {
 		delete(out, name)
 	}
 	for _, name := range []string{"project", "desk", "manager"} {

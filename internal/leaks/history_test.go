@@ -1,9 +1,9 @@
 package leaks_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +62,7 @@ func (a *asker) readThen(route string, n id) {
 func (a *asker) readDiff(route string) {
 	for _, n := range someOf(a, a.now.clients, 1) {
 		a.one(route, n, a.v.sees(a.now.clients[n].place), func(r answer) {
-			last := fmt.Sprint(len(a.events[n]) - 1)
+			last := strconv.Itoa(len(a.events[n]) - 1)
 			if m := r.json(); field(m, "from", "revision") != "0" || field(m, "to", "revision") != last {
 				a.wrong(r.request, "want from revision 0 to %s: %s", last, r.body)
 			}
