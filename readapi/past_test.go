@@ -47,7 +47,7 @@ func TestPast(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			p.command()
 		}
-		s.Clock.Advance(time.Duration(r.IntN(100)) * time.Minute)
+		s.Clock.Advance(time.Duration(r.IntN(60)) * time.Minute) // all of it within the life of a session
 		at := s.Clock.Now().UTC().Format(time.RFC3339Nano)
 		s.Clock.Advance(time.Millisecond)
 		body := p.list()
