@@ -105,8 +105,8 @@ func (x *export) allowed(ctx context.Context) func(*pgx.Batch) {
 	q.and("c.id = " + q.bind(x.id))
 	found := "select c.id::text from annals_read.clients c where " + q.all()
 	exports, audits := access.Clients(who, domain.ClientsExport, "c", q.bind), access.Clients(who, domain.AuditView, "c", q.bind)
-	sql := fmt.Sprintf(`select exists (%s), m.id <> '', exists (%[1]s and %s), set_config('annals.client', m.id, true), set_config('annals.looked_at', m.id, true)
-		from (select coalesce((%[1]s and %s), '') as id) m`, found, audits, exports)
+	sql := fmt.Sprintf(`select exists (%[1]s), m.id <> '', exists (%[1]s and %[2]s), set_config('annals.client', m.id, true), set_config('annals.looked_at', m.id, true)
+		from (select coalesce((%[1]s and %[3]s), '') as id) m`, found, audits, exports)
 	return func(b *pgx.Batch) {
 		b.Queue(sql, q.args...).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&x.seen, &x.may, &x.audited, new(string), new(string))

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"annals/internal/access"
+	asking "annals/internal/access"
 	"annals/internal/apitest"
 	"annals/readapi"
 )
@@ -122,9 +122,9 @@ func TestExport(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	// To export is to look, and the next export tells of it.
-	looks := looks(t, u, "/api/v1/clients/"+client+"/access-log?kind=export", 2)
-	if looks.Text("items.0.actor.id") != u.ID {
-		t.Errorf("%s", looks.Body)
+	exports := looks(t, u, "/api/v1/clients/"+client+"/access-log?kind=export", 2)
+	if exports.Text("items.0.actor.id") != u.ID {
+		t.Errorf("%s", exports.Body)
 	}
 	again := u.Get(t, path).Want(t, 200)
 	if n := strings.Count(string(again.Body), `"kind":"export"`); n < 2 || !strings.Contains(string(again.Body), `"employee":{"id":"`+u.ID) {
@@ -214,7 +214,7 @@ func TestLongExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write, err := s.Reads.BeginExport(access.With(t.Context(), access.Caller{Actor: actor}), uuid.MustParse(client))
+	write, err := s.Reads.BeginExport(asking.With(t.Context(), asking.Caller{Actor: actor}), uuid.MustParse(client))
 	if err != nil {
 		t.Fatal(err)
 	}
