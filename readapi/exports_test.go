@@ -5,8 +5,6 @@ import (
 	"io"
 
 	"github.com/google/uuid"
-
-	"annals/internal/httpapi"
 )
 
 // ExportPage is how many items of an export are in memory at a time.
@@ -18,5 +16,5 @@ func (a *API) BeginExport(ctx context.Context, client uuid.UUID) (func(io.Writer
 	if err != nil {
 		return nil, err
 	}
-	return func(w io.Writer) error { return (*httpapi.Export)(file).Write(ctx, w) }, nil
+	return func(w io.Writer) error { return file.Write(ctx, w) }, nil
 }
