@@ -85,10 +85,23 @@ func (a *API) erasure(ctx context.Context, in *erasureRequest) (*erasureAnswer, 
 	if err := a.wait(ctx, in.After); err != nil {
 		return nil, err
 	}
+	out, place, err := a.erasureOf(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
 	who := access.Authority(ctx)
+	if !who.May(domain.AuditView, place) && !who.May(domain.ClientsErase, place) && !who.May(domain.ClientsHold, place) {
+		return nil, domain.ErrForbidden
+	}
+	return out, nil
+}
+
+// erasureOf is how far the erasure of a client is whom the caller sees, and where the
+// client belongs.
+func (a *API) erasureOf(ctx context.Context, client uuid.UUID) (*erasureAnswer, domain.Place, error) {
 	var b pgx.Batch
 	out, place := &erasureAnswer{}, (*domain.Place)(nil)
-	visible(ctx, in.ID)(&b)
+	visible(ctx, client)(&b)
 	b.Queue(freshness).QueryRow(func(r pgx.Row) error {
 		var at position
 		err := at.scan(r)
@@ -105,7 +118,7 @@ func (a *API) erasure(ctx context.Context, in *erasureRequest) (*erasureAnswer, 
 			place = &domain.Place{Project: project.UUID, Desk: desk.UUID, Manager: manager.UUID}
 			return err
 		})
-	b.Queue(`select h.at, h.actor_id, n.name, h.reason from annals_read.holds h left join annals_read.names n on n.id = h.actor_id where h.client_id = $1`, in.ID).
+	b.Queue(`select h.at, h.actor_id, n.name, h.reason from annals_read.holds h left join annals_read.names n on n.id = h.actor_id where h.client_id = $1`, client).
 		QueryRow(func(row pgx.Row) error {
 			h, by, name := legalHold{}, uuid.Nil, (*string)(nil)
 			err := row.Scan(&h.At, &by, &name, &h.Reason)
@@ -118,23 +131,20 @@ func (a *API) erasure(ctx context.Context, in *erasureRequest) (*erasureAnswer, 
 		})
 	b.Queue(`select e.client_id, e.event_id, e.at, e.actor_id, n.name, e.basis, e.reason, e.requested_by, e.position, e.key_position, e.key_destroyed_at,
 			e.done_position, e.done_at, e.done, e.clean_position, e.cleaned_at, e.cleaning
-		from annals_read.erasures e left join annals_read.names n on n.id = e.actor_id where e.client_id = $1`, in.ID).
+		from annals_read.erasures e left join annals_read.names n on n.id = e.actor_id where e.client_id = $1`, client).
 		QueryRow(func(row pgx.Row) (err error) {
 			out.Body.Certificate, err = scanCertificate(row)
 			return err
 		})
 	if err := a.DB.Ask(ctx, &b); err != nil {
-		return nil, err
+		return nil, domain.Place{}, err
 	}
 	if place == nil {
-		return nil, domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
-	}
-	if !who.May(domain.AuditView, *place) && !who.May(domain.ClientsErase, *place) && !who.May(domain.ClientsHold, *place) {
-		return nil, domain.ErrForbidden
+		return nil, domain.Place{}, errClientAbsent
 	}
 	out.Body.State = stateOfErasure(out.Body.Certificate, out.Body.Hold)
 	out.Body.Position = out.Position
-	return out, nil
+	return out, *place, nil
 }
 
 func stateOfErasure(c *certificate, h *legalHold) string {

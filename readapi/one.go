@@ -61,6 +61,8 @@ func fetchOne[R interface{ at() int64 }, T any](ctx context.Context, a *API, s s
 	return out, nil
 }
 
+var errClientAbsent = domain.Errorf(domain.NotFound, "client.absent", "there is no such client")
+
 // badCursor tells a cursor that somebody made up, whose values do not fit their
 // columns, from what is our fault: PostgreSQL's class 22, data exception.
 func badCursor(err error) error {

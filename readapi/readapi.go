@@ -58,6 +58,7 @@ func (a *API) Routes(api *httpapi.API) {
 	get(api, "/api/v1/clients/{id}/access", "Who can see a client, or could at a moment in the past, and why", a.clientAccess)
 	get(api, "/api/v1/clients/{id}/access-log", "Who was shown what of a client, when and from where, the latest first: for who views what others did", a.clientAccessLog)
 	get(api, "/api/v1/clients/{id}/erasure", "Whether a client can be erased or has been: the certificate of what was done, and why not if they are held", a.erasure)
+	a.exportRoute(api)
 	get(api, "/api/v1/clients/{id}/records", "What a client's tickets, transactions and integrations of other systems come to", a.allRecords)
 	get(api, "/api/v1/clients/{id}/records/{kind}", "A client's tickets, transactions or integrations of other systems, with what they come to", a.records)
 	get(api, "/api/v1/actions", "What somebody has to do, of all clients that you see: open, done or overdue actions, the next due first", a.actions)

@@ -49,6 +49,11 @@ func remoteFlags(cmd *cobra.Command, withToken bool) func() (remote, error) {
 
 // do sends a request, and turns a problem into an error.
 func (r remote) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	return r.doFor(ctx, time.Minute, method, path, body)
+}
+
+// doFor is do for an answer that takes so long at most; 0 is any time.
+func (r remote) doFor(ctx context.Context, most time.Duration, method, path string, body any) (*http.Response, error) {
 	var in io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -66,7 +71,7 @@ func (r remote) do(ctx context.Context, method, path string, body any) (*http.Re
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)
 	}
-	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	res, err := (&http.Client{Timeout: most}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.url, err)
 	}

@@ -30,13 +30,36 @@ type Download struct {
 // browsers to save and never to run. Where its bytes end too soon, or fail, the
 // connection is cut: the client sees that it does not have all of it.
 func HandleDownload[I any](a *API, op Op, media []string, h func(context.Context, *I) (*Download, error)) {
-	type output struct {
-		Body func(huma.Context)
-	}
-	binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	content := map[string]*huma.MediaType{}
 	for _, m := range media {
-		content[m] = &huma.MediaType{Schema: binary}
+		content[m] = &huma.MediaType{Schema: binary()}
+	}
+	attachment(a, op, content, func(ctx context.Context, in *I) (func(http.ResponseWriter), error) {
+		d, err := h(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		taking, progress := patient(ctx, a.timeout)
+		bytes, err := d.Open(taking)
+		if err != nil {
+			err = stalled(taking, err)
+			progress(false)
+			return nil, err
+		}
+		return func(w http.ResponseWriter) {
+			defer progress(false)
+			defer bytes.Close() //nolint:errcheck // nothing was written
+			a.send(taking, w, d, bytes, progress)
+		}, nil
+	})
+}
+
+func binary() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format: "binary"} }
+
+// attachment adds an operation that answers one of the contents, for browsers to save.
+func attachment[I any](a *API, op Op, content map[string]*huma.MediaType, h func(context.Context, *I) (func(http.ResponseWriter), error)) {
+	type output struct {
+		Body func(huma.Context)
 	}
 	o := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary, Tags: []string{op.Tag},
@@ -55,22 +78,13 @@ func HandleDownload[I any](a *API, op Op, media []string, h func(context.Context
 		next(ctx)
 	}}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*output, error) {
-		d, err := h(ctx, in)
+		send, err := h(ctx, in)
 		if err != nil {
-			return nil, problem(ctx, a.logger, err)
-		}
-		taking, progress := patient(ctx, a.timeout)
-		bytes, err := d.Open(taking)
-		if err != nil {
-			err = stalled(taking, err)
-			progress(false)
 			return nil, problem(ctx, a.logger, err)
 		}
 		return &output{func(ctx huma.Context) {
-			defer progress(false)
-			defer bytes.Close() //nolint:errcheck // nothing was written
 			_, w := humamux.Unwrap(ctx)
-			a.send(taking, w, d, bytes, progress)
+			send(w)
 		}}, nil
 	})
 }

@@ -23,6 +23,7 @@ func init() {
 		"GET /api/v1/clients/{id}/replay":       (*asker).readReplay,
 		"GET /api/v1/clients/{id}/access":       (*asker).readAccess,
 		"GET /api/v1/clients/{id}/erasure":      (*asker).readErasure,
+		"GET /api/v1/clients/{id}/export":       (*asker).readExport,
 		"GET /api/v1/projects":                  (*asker).readProjects,
 		"GET /api/v1/projects/{id}":             (*asker).readProject,
 		"GET /api/v1/desks":                     (*asker).readDesks,
