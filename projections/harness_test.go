@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"testing"
@@ -281,7 +282,7 @@ func (w *world) client(c company, n int) uuid.UUID {
 // everything is the log as one run.
 func (w *world) everything() (all feed.Run) {
 	w.t.Helper()
-	for run, err := range feed.Runs(w.t.Context(), w.log, eventlog.Position{}, 1_000_000) {
+	for run, err := range feed.Runs(w.t.Context(), withLooks{w.log}, eventlog.Position{}, 1_000_000) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -291,6 +292,13 @@ func (w *world) everything() (all feed.Run) {
 		}
 	}
 	return all
+}
+
+// withLooks is the log with the access log.
+type withLooks struct{ *eventlog.Log }
+
+func (l withLooks) Subscribe(ctx context.Context, after eventlog.Position) iter.Seq2[eventlog.Item, error] {
+	return l.SubscribeAll(ctx, after)
 }
 
 func isFenced(err error) bool { return errors.Is(err, ErrFenced) }

@@ -13,10 +13,12 @@ import (
 	"pgregory.net/rapid"
 
 	"annals/domain"
+	"annals/domain/accessed"
 	"annals/domain/apikey"
 	"annals/domain/client"
 	"annals/domain/defaultview"
 	"annals/domain/employee"
+	"annals/domain/erasure"
 	"annals/domain/favourite"
 	"annals/domain/inbox"
 	"annals/domain/project"
@@ -59,6 +61,17 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 			id := w.client(c, n)
 			w.append(domain.Client, id, client.Deactivated{Reason: "test"}, client.Edited{To: client.Details{Custom: map[string]any{"contract": "4711"}}})
 			w.appendOf(id, domain.Record, uuid.New(), record.Added{ClientID: id, Kind: record.Transactions, System: "billing", Details: record.Details{Amount: "4.20", Currency: "EUR"}})
+		}
+		for n := range 2 {
+			id, held := w.client(c, 10+n), w.client(c, 20+n)
+			w.append(domain.Client, held, client.Deactivated{Reason: "test"}, client.Held{Reason: "case 17"})
+			w.append(domain.Client, id, client.Deactivated{Reason: "test"}, client.Held{Reason: "case 18"}, client.Released{}, client.Erased{Basis: client.OnRequest, Reason: "letter", RequestedBy: "the person"})
+			w.erase(id)
+			w.append(domain.Erasure, id, erasure.CarriedOut{KeyEvents: 1, CleanBy: w.clock}, erasure.Cleaned{Cleaning: erasure.Cleaning{WAL: true}})
+			w.append(domain.Access, uuid.New(), accessed.Recorded{Entries: []accessed.Entry{
+				{Actor: c.manager, Kind: accessed.List, Clients: []domain.ID{id, held}, Count: 2, Filters: 1, At: w.clock, Request: uuid.New(), IP: "192.0.2.7", UserAgent: "test"},
+				{Actor: uuid.New(), Owner: c.manager, Kind: accessed.Record, Clients: []domain.ID{held}, Count: 1, Item: uuid.New(), AsOf: "2026-01-01", At: w.clock, Request: uuid.New()},
+			}})
 		}
 		w.append(domain.Employee, c.manager, employee.Deactivated{}, employee.Reactivated{})
 		w.append(domain.Role, uuid.New(), role.Created{Definition: role.Definition{Name: "Reviewer"}})
