@@ -241,7 +241,7 @@ func TestRefusedElsewhere(t *testing.T) {
 	r.check(t, 20)
 }
 
-// What is live leaves at once, progress alone once a second, and the moment of
+// What is live leaves at once, progress alone ten times a second, and the moment of
 // having caught up at once and once.
 func TestCheckpointsAndLive(t *testing.T) {
 	r := &reader{}
@@ -253,17 +253,17 @@ func TestCheckpointsAndLive(t *testing.T) {
 			t.Errorf("runs %v: none says that it is live", r.runs)
 		}
 		seen := len(r.runs)
-		for n := uint64(10); n < 40; n++ { // three seconds of checkpoints
+		for n := uint64(10); n < 310; n++ { // three seconds of checkpoints
 			s.add(eventlog.Item{Position: at(n)})
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait()
-		if n := len(r.runs) - seen; n < 2 || n > 4 {
+		if n := len(r.runs) - seen; n < 25 || n > 31 {
 			t.Errorf("%d runs in three seconds of nothing but checkpoints", n)
 		}
-		s.add(eventlog.Item{Record: &eventlog.Record{Position: at(50)}, Position: at(50)})
+		s.add(eventlog.Item{Record: &eventlog.Record{Position: at(500)}, Position: at(500)})
 		synctest.Wait()
-		if r.at != at(50) {
+		if r.at != at(500) {
 			t.Errorf("an event waits: the reader is at %v", r.at)
 		}
 		if last := r.runs[len(r.runs)-1]; !last.Live || len(last.Records) != 1 {

@@ -127,7 +127,7 @@ func (o *office) send(m *Mailer, msg Message) uuid.UUID {
 
 func (o *office) await(what string, ok func() bool) {
 	o.Helper()
-	for until := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(until) {
 			o.Fatal("waited in vain: " + what)
 		}
