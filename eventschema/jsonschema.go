@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func JSONSchema(name string) ([]byte, bool) {
 	typ, v := name[:i], strings.TrimPrefix(name[i:], ".v")
 	versions := catalogue[typ]
 	var n int
-	if _, err := fmt.Sscanf(v, "%d", &n); err != nil || n < 1 || n > len(versions) || fmt.Sprint(n) != v {
+	if _, err := fmt.Sscanf(v, "%d", &n); err != nil || n < 1 || n > len(versions) || strconv.Itoa(n) != v {
 		return nil, false
 	}
 	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, DoNotReference: true, Mapper: textual}

@@ -30,7 +30,8 @@ func TestAuthenticator(t *testing.T) {
 		draw := func(label string) event {
 			return event{
 				rapid.SampledFrom([]string{"client-1", "client-2", ""}).Draw(t, label), rapid.Uint64Range(0, 2).Draw(t, label),
-				uuid.UUID{15: byte(rapid.IntRange(0, 1).Draw(t, label))}, rapid.SampledFrom([]string{"a.b", "a.c"}).Draw(t, label), rapid.String().Draw(t, label),
+				uuid.UUID{15: byte(rapid.IntRange(0, 1).Draw(t, label))},
+				rapid.SampledFrom([]string{"a.b", "a.c"}).Draw(t, label), rapid.String().Draw(t, label),
 			}
 		}
 		a, b := draw("a"), draw("b")

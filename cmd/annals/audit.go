@@ -62,8 +62,11 @@ func (a *auditor) catchUp(ctx context.Context, logger *slog.Logger) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	keeper := audit.NewKeeper(a.tree, a.log, a.key, now, logger)
-	done := make(chan error, 1)
-	go func() { done <- keeper.Run(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = keeper.Run(ctx) // ends with ctx, and says nothing else
+	}()
 	defer func() {
 		cancel()
 		<-done

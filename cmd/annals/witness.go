@@ -194,7 +194,7 @@ func (w *watching) watch(ctx context.Context, tree *audit.Store) error {
 		signed, err := w.Look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		case errors.Is(err, audit.ErrBroken) || err != nil && w.once:
 			return err
 		case err != nil:

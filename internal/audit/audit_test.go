@@ -132,6 +132,7 @@ func TestKeeper(t *testing.T) {
 // A row that was changed, removed or added in the log's table, or in those of the tree, is
 // found and named.
 func TestTampering(t *testing.T) {
+	t.Parallel()
 	const some = `(select position from annals_log.events where type = 'client.registered' order by position offset 7 limit 1)`
 	for name, c := range map[string]struct{ sql, want string }{
 		"data":             {`update annals_log.events set data = convert_to(replace(convert_from(data, 'utf8'), 'lead', 'active'), 'utf8') where position = ` + some, "it was changed"},
@@ -233,7 +234,7 @@ func (c checkpoints) Cosign(ctx context.Context, size int64, line []byte) error 
 }
 
 // A witness signs what the log has signed, as long as the log is what it was.
-func TestWitness(t *testing.T) {
+func TestWitness(t *testing.T) { //nolint:tparallel // its parts share a log
 	w := newWorld(t)
 	dir := t.TempDir()
 	if signed, err := w.witness(dir).Look(t.Context()); signed || err != nil {

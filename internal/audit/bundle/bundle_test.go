@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +110,7 @@ func (w *world) export(scope bundle.Scope) (string, bundle.Summary) {
 func (w *world) keyFile() string {
 	w.Helper()
 	path := filepath.Join(w.TempDir(), "keys")
-	if err := os.WriteFile(path, []byte(w.Key.Public+"\n"+w.witness.Witness.String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(w.Key.Public+"\n"+w.witness.String()+"\n"), 0o600); err != nil {
 		w.Fatal(err)
 	}
 	return path
@@ -159,7 +159,7 @@ func lines(t *testing.T, path string) [][]byte {
 }
 
 // Both verifiers find nothing wrong with a bundle of each kind, which has what it is of.
-func TestExport(t *testing.T) {
+func TestExport(t *testing.T) { //nolint:tparallel // its parts share a log
 	w := newWorld(t, 100)
 	keyFile := w.keyFile()
 	var all int64
@@ -221,7 +221,7 @@ func TestExport(t *testing.T) {
 }
 
 // A change of any kind and place is found by both verifiers.
-func TestTampering(t *testing.T) {
+func TestTampering(t *testing.T) { //nolint:tparallel // its parts share a bundle
 	const events = 1000
 	w := newWorld(t, events)
 	keyFile := w.keyFile()
@@ -401,7 +401,7 @@ func forked(t *testing.T, w *world, key *audit.Key) []byte {
 	}
 	var tree proof.Tree
 	for i := range signed.Size {
-		leaf := proof.Leaf{Commit: uint64(i), Stream: "client-" + fmt.Sprint(i)}
+		leaf := proof.Leaf{Commit: uint64(i), Stream: "client-" + strconv.FormatInt(i, 10)}
 		tree.Append(leaf.Hash(), nil)
 	}
 	fork, err := proof.Checkpoint{Origin: key.Name(), Size: tree.Size(), Root: tree.Root()}.Sign(key)

@@ -48,9 +48,9 @@ func (w *writer) tell(ctx context.Context, stored *eventlog.Record, n int64) (*t
 	if r == nil {
 		return t, nil // an event of the log's own
 	}
-	if r.Err != nil {
+	if r.Err != nil { // told in the line
 		t.Error = "it cannot be read by this version of the software"
-		return t, nil
+		return t, nil //nolint:nilerr // see above
 	}
 	m := r.Meta
 	t.Schema, t.Erased, t.Event = r.Schema, r.Erased, r.Event

@@ -138,11 +138,8 @@ func (c *check) manifest() *manifest {
 		return nil
 	}
 	// The text is what was signed; what is around it must be as it was written, too.
-	again := n.Text + "\n"
-	for _, s := range n.Sigs {
-		again += fmt.Sprintf("— %s %s\n", s.Name, s.Base64)
-	}
-	if again != string(raw) || len(n.Sigs) != 1 || !canonical(n.Sigs[0].Base64) {
+	s := n.Sigs[0]
+	if again := fmt.Sprintf("%s\n— %s %s\n", n.Text, s.Name, s.Base64); again != string(raw) || !canonical(s.Base64) {
 		c.fault("%s: there is more than one signature of the log, or it is not written as such", manifestFile)
 		return nil
 	}

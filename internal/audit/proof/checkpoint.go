@@ -182,7 +182,7 @@ func NewCosigner(name string, seed []byte, now func() time.Time) (*Cosigner, err
 
 // Sign implements [note.Signer].
 func (c *Cosigner) Sign(msg []byte) ([]byte, error) {
-	at := uint64(max(c.now().Unix(), 0)) //nolint:gosec // not negative
+	at := uint64(max(c.now().Unix(), 0))
 	return append(binary.BigEndian.AppendUint64(nil, at), ed25519.Sign(c.private, timed(msg, at))...), nil
 }
 

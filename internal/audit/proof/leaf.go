@@ -61,7 +61,7 @@ func (l *Leaf) Append(b []byte) []byte {
 	}
 	for _, text := range []string{l.Stream, l.Type} {
 		n := min(len(text), maxText)
-		b = binary.BigEndian.AppendUint16(b, uint16(n)) //nolint:gosec // see n
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
 		b = append(b, text[:n]...)
 	}
 	b = append(b, l.Data[:]...)

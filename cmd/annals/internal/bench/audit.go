@@ -97,9 +97,12 @@ func (p *proving) grow(ctx context.Context) error {
 	}
 	keeping, stop := context.WithCancel(ctx)
 	keeper := audit.NewKeeper(p.tree, p.log, p.key, now, slog.New(slog.DiscardHandler))
-	ended := make(chan error, 1)
+	ended := make(chan struct{})
 	start := now()
-	go func() { ended <- keeper.Run(keeping) }()
+	go func() {
+		defer close(ended)
+		_ = keeper.Run(keeping) // ends with its context, and says nothing else
+	}()
 	defer func() {
 		stop()
 		<-ended
@@ -242,10 +245,10 @@ func (p *proving) larger(ctx context.Context) error {
 		return nil
 	}
 	add := func(t proof.Tile, hashes []tlog.Hash) {
-		rows = append(rows, []any{int16(t.L), t.N, proof.Join(hashes)})
-	} //nolint:gosec // levels are few
+		rows = append(rows, []any{int16(t.L), t.N, proof.Join(hashes)}) //nolint:gosec // levels are few
+	}
 	for n := range 10 * p.Events {
-		tree.Append(tlog.RecordHash(binary.BigEndian.AppendUint64(nil, uint64(n))), add) //nolint:gosec // counts
+		tree.Append(tlog.RecordHash(binary.BigEndian.AppendUint64(nil, uint64(n))), add)
 		if len(rows) >= 1000 {
 			if err := write(); err != nil {
 				return err
