@@ -12,6 +12,7 @@ import (
 
 	"annals/domain"
 	"annals/internal/access"
+	"annals/internal/accesslog"
 	"annals/internal/eventlog"
 )
 
@@ -93,7 +94,7 @@ func (a *API) erasure(ctx context.Context, in *erasureRequest) (*erasureAnswer, 
 	if !who.May(domain.AuditView, place) && !who.May(domain.ClientsErase, place) && !who.May(domain.ClientsHold, place) {
 		return nil, domain.ErrForbidden
 	}
-	return out, nil
+	return out, a.shown(ctx, accesslog.History, in.ID)
 }
 
 // erasureOf is how far the erasure of a client is whom the caller sees, and where the

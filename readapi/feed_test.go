@@ -55,7 +55,8 @@ func TestFeedEqualsLog(t *testing.T) {
 	}
 	feed := func() (all []string) {
 		for _, c := range fed {
-			all = append(all, string(w.u.Get(t, "/api/v1/clients/"+c+"/activity").Want(t, 200).Body))
+			body, _, _ := strings.Cut(string(w.u.Get(t, "/api/v1/clients/"+c+"/activity").Want(t, 200).Body), `,"position":`) // where the log is goes on with each look
+			all = append(all, body)
 		}
 		return all
 	}
