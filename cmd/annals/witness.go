@@ -203,10 +203,16 @@ func (w *watching) watch(ctx context.Context, tree *audit.Store) error {
 			fmt.Fprintf(w.out, "%s signed the tree of %d\n", now().Format(time.RFC3339), w.Size())
 		}
 		if err == nil && (walked.IsZero() || now().Sub(walked) >= w.patrol) {
-			if err := w.walk(ctx, tree); err != nil && (w.once || errors.Is(err, audit.ErrBroken)) {
+			switch err := w.walk(ctx, tree); {
+			case err == nil:
+				walked = now()
+			case ctx.Err() != nil:
+				return nil //nolint:nilerr // it was told to stop
+			case w.once || errors.Is(err, audit.ErrBroken):
 				return err
+			default:
+				fmt.Fprintf(w.out, "%s %v\n", now().Format(time.RFC3339), err)
 			}
-			walked = now()
 		}
 		if w.once {
 			return nil

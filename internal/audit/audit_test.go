@@ -257,6 +257,11 @@ func TestWitness(t *testing.T) { //nolint:tparallel // its parts share a log
 		}
 	}
 	stop()
+	// A signature that did not arrive is given again, though nothing is new.
+	w.Exec(`delete from annals_audit.cosignatures where size = 600`)
+	if signed, err := w.witness(dir).Look(t.Context()); !signed || err != nil || w.Grown(600).By != 1 {
+		t.Errorf("once more: %v, %v", signed, err)
+	}
 	found := []string{}
 	report := func(f audit.Finding) { found = append(found, f.String()) }
 	out, err := w.witness(dir).Patrol(t.Context(), audit.View(w.DB).All(t.Context()), report)

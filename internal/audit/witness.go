@@ -94,7 +94,7 @@ func (w *Witness) Look(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c, _, err := proof.Open(raw, w.Key)
+	c, by, err := proof.Open(raw, w.Key, w.Signer.Witness)
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
@@ -105,7 +105,10 @@ func (w *Witness) Look(ctx context.Context) (bool, error) {
 		if c.Root != w.tree.Root() {
 			return false, fmt.Errorf("%w: it has signed another tree of %d leaves: it was forked", ErrBroken, c.Size)
 		}
-		return false, nil
+		if c.Size == 0 || len(by) > 0 {
+			return false, nil
+		}
+		return true, w.cosign(ctx, c) // it remembers what it could not tell
 	}
 	at, err := w.follow(ctx, c.Size)
 	if err != nil {
@@ -115,15 +118,20 @@ func (w *Witness) Look(ctx context.Context) (bool, error) {
 		// What it remembers stays what it has signed.
 		return false, fmt.Errorf("%w: between leaf %d and leaf %d its events are not those of the tree that it has signed: one was changed, removed or added", ErrBroken, w.memory.Size, c.Size)
 	}
-	line, err := w.Signer.Cosign(c)
-	if err != nil {
-		return false, err
-	}
 	// It remembers before anybody can know that it has signed.
 	if err := w.remember(raw, c, at); err != nil {
 		return false, err
 	}
-	return true, w.Checkpoints.Cosign(ctx, c.Size, line)
+	return true, w.cosign(ctx, c)
+}
+
+// cosign signs what the witness remembers.
+func (w *Witness) cosign(ctx context.Context, c proof.Checkpoint) error {
+	line, err := w.Signer.Cosign(c)
+	if err != nil {
+		return err
+	}
+	return w.Checkpoints.Cosign(ctx, c.Size, line)
 }
 
 // follow grows the witness's tree to that size with what is in the log.
