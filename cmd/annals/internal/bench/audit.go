@@ -15,11 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"annals/eventschema"
 	"annals/internal/audit"
 	"annals/internal/audit/bundle"
 	"annals/internal/audit/proof"
-	"annals/internal/esnode/engine"
 	"annals/internal/eventlog"
 )
 
@@ -30,22 +28,7 @@ const bundled = 100_000
 // a proof takes, and how long a bundle.
 func (r *run) audits(ctx context.Context) error {
 	return r.with(ctx, func(url string) (err error) {
-		master, err := eventschema.NewLocalMaster(make([]byte, 32))
-		if err != nil {
-			return err
-		}
-		r.Logger.InfoContext(ctx, "making up the history of clients", "events", r.Events)
-		h := newHistory(master, r.App)
-		made := 0
-		err = load(ctx, url, func(n int) ([]*engine.Event, error) {
-			events, err := h.batch(ctx, min(n, r.Events-made))
-			made += len(events)
-			return events, err
-		})
-		if err != nil {
-			return err
-		}
-		log, done, err := r.openLog(ctx, url, master)
+		_, log, done, err := r.madeUp(ctx, url)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"annals/domain/client"
 	"annals/eventschema"
 	"annals/internal/esnode/engine"
+	"annals/internal/eventlog"
 )
 
 // history makes up what happened to many clients, encoded and sealed as the
@@ -55,6 +56,28 @@ func newHistory(master eventschema.Master, app string) *history {
 		master: master, app: app, rnd: rand.New(rand.NewPCG(1, 2)), places: somePlaces(), //nolint:gosec // the same story every time
 		at: now().UTC().Truncate(time.Microsecond).AddDate(-1, 0, 0), next: 1, counts: map[string]int{},
 	}
+}
+
+// madeUp is a log in the database with as many events of a history as are asked for; done
+// ends it.
+func (r *run) madeUp(ctx context.Context, url string) (h *history, log *eventlog.Log, done func() error, err error) {
+	master, err := eventschema.NewLocalMaster(make([]byte, 32))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r.Logger.InfoContext(ctx, "making up the history of clients", "events", r.Events)
+	h = newHistory(master, r.App)
+	made := 0
+	err = load(ctx, url, func(n int) ([]*engine.Event, error) {
+		events, err := h.batch(ctx, min(n, r.Events-made))
+		made += len(events)
+		return events, err
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	log, done, err = r.openLog(ctx, url, master)
+	return h, log, done, err
 }
 
 // batch is the next n events; the first is at least two.

@@ -12,8 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"annals/eventschema"
-	"annals/internal/esnode/engine"
 	"annals/projections"
 )
 
@@ -23,22 +21,7 @@ const rebuilt = "clients"
 // the log, against loading the rows that it ends up with.
 func (r *run) rebuilds(ctx context.Context) error {
 	return r.with(ctx, func(url string) (err error) {
-		master, err := eventschema.NewLocalMaster(make([]byte, 32))
-		if err != nil {
-			return err
-		}
-		r.Logger.InfoContext(ctx, "making up the history of clients", "events", r.Events)
-		h := newHistory(master, r.App)
-		made := 0
-		err = load(ctx, url, func(n int) ([]*engine.Event, error) {
-			events, err := h.batch(ctx, min(n, r.Events-made))
-			made += len(events)
-			return events, err
-		})
-		if err != nil {
-			return err
-		}
-		log, done, err := r.openLog(ctx, url, master)
+		h, log, done, err := r.madeUp(ctx, url)
 		if err != nil {
 			return err
 		}
@@ -64,12 +47,12 @@ func (r *run) rebuilds(ctx context.Context) error {
 			return fmt.Errorf("copy of the rows: %w", err)
 		}
 		r.add(Figure{
-			Name: "rebuild", What: fmt.Sprintf("%s events into %s clients", number(float64(made)), number(float64(len(h.clients)))),
+			Name: "rebuild", What: fmt.Sprintf("%s events into %s clients", number(float64(r.Events)), number(float64(len(h.clients)))),
 			Value: took.Seconds(), Unit: "s", Limit: limit.Seconds(), LimitIs: "COPY of the same rows, and the same indexes",
 			Note: h.mix(),
 		}.atMostRatio(3))
 		r.add(Figure{
-			Name: "rebuild", What: "events folded", Value: float64(made) / took.Seconds(), Unit: "events/s",
+			Name: "rebuild", What: "events folded", Value: float64(r.Events) / took.Seconds(), Unit: "events/s",
 		})
 		return nil
 	})
