@@ -285,6 +285,9 @@ func (w *writer) withheld(leaf *proof.Leaf, n int64) error {
 func (w *writer) event(ctx context.Context, r *eventlog.Record, n int64) error {
 	leaf := audit.LeafOf(r)
 	if strings.HasPrefix(r.Stream, eventschema.Key+"-") && r.Type != deleted {
+		if _, err := w.source.Log.Opened(ctx, r); err != nil { // so that the key is known when it is needed
+			return err
+		}
 		return w.withheld(leaf, n) // who has a key, wrapped or not, has more than what is exported
 	}
 	l, err := w.lineOf(leaf, n)
