@@ -110,9 +110,14 @@ func describe(doc *huma.OpenAPI, path string, op *huma.Operation) docsOp {
 	return d
 }
 
-// fields are those of a schema, an inner one written outer.inner.
-func fields(doc *huma.OpenAPI, outer string, s *huma.Schema) []docsField {
+// fields are those of a schema, an inner one written outer.inner. Those of a schema that
+// is within itself, as a filter is, are told once.
+func fields(doc *huma.OpenAPI, outer string, s *huma.Schema, within ...*huma.Schema) []docsField {
 	s = resolve(doc, s)
+	if slices.Contains(within, s) {
+		return nil
+	}
+	within = append(within, s)
 	var out []docsField
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		p := s.Properties[name]
@@ -121,9 +126,9 @@ func fields(doc *huma.OpenAPI, outer string, s *huma.Schema) []docsField {
 		switch {
 		case len(outer) > 60: // deep enough for a reader
 		case in.Type == huma.TypeArray:
-			out = append(out, fields(doc, outer+name+"[].", in.Items)...)
+			out = append(out, fields(doc, outer+name+"[].", in.Items, within...)...)
 		default:
-			out = append(out, fields(doc, outer+name+".", in)...)
+			out = append(out, fields(doc, outer+name+".", in, within...)...)
 		}
 	}
 	return out

@@ -57,7 +57,15 @@ type input struct {
 		Deep struct {
 			Number int `json:"number" minimum:"1" maximum:"3"`
 		} `json:"deep"`
+		Trees []tree `json:"trees,omitempty"`
 	}
+}
+
+// tree is within itself, as a filter is.
+type tree struct {
+	And []tree `json:"and,omitempty"`
+	Or  []tree `json:"or,omitempty"`
+	Not *tree  `json:"not,omitempty"`
 }
 
 type output struct {
@@ -224,6 +232,9 @@ func TestDocs(t *testing.T) {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %s", part)
 		}
+	}
+	if n := strings.Count(page, "trees[]."); n != 3 {
+		t.Errorf("the page tells %d fields of what is within itself, and there are 3", n)
 	}
 	if other := regexp.MustCompile(`(?i)<script|https?://|//[a-z]|@import|url\(`).FindString(page); other != "" {
 		t.Errorf("the page needs something from elsewhere: %s", other)
