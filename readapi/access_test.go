@@ -264,9 +264,9 @@ func TestAccessIsAsked(t *testing.T) {
 		u.After = a.After
 	}
 	because := func(u *apitest.User, query string, who *apitest.User) string {
-		for i, item := range u.Get(t, at+"?limit=500&"+query).Want(t, 200).List("items") {
+		r := u.Get(t, at+"?limit=500&"+query).Want(t, 200) // once: other tests have administrators come
+		for i, item := range r.List("items") {
 			if item.(Map)["employee"].(Map)["id"] == who.ID {
-				r := u.Get(t, at+"?limit=500&"+query)
 				var out []string
 				for j := range r.List(fmt.Sprintf("items.%d.because", i)) {
 					in := func(path string) string { return r.Text(fmt.Sprintf("items.%d.because.%d.%s", i, j, path)) }

@@ -64,7 +64,7 @@ func (l *clientList) counted() bool {
 	return l.asOf == nil && len(l.text.terms) == 0 && !l.text.wordless && !slices.ContainsFunc(l.filter.Fields(), func(name string) bool { return !slices.Contains(dimensions, name) })
 }
 
-// countTime is how long a list may wait for its number.
+// countTime is how long a list waits for its number, unless [API.Counting] says so.
 const countTime = 60 * time.Millisecond
 
 // size is how many clients there are. What is found says so itself if it is all of it.
@@ -92,7 +92,7 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 	}
 	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.met(), countMost+1))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
-	err := a.DB.Find(ctx, &b, cmp.Or(a.counting, countTime))
+	err := a.DB.Find(ctx, &b, cmp.Or(a.Counting, countTime))
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
 		expected, err := l.estimate(ctx, a, l.met())
 		t.Count = expected.rows

@@ -18,6 +18,7 @@ import (
 	"annals/domain/field"
 	"annals/domain/filter"
 	"annals/internal/textfold"
+	"annals/internal/unraced"
 	"annals/projections"
 )
 
@@ -25,7 +26,7 @@ import (
 // clients, in which order, page by page in both directions, how many, and of which kinds.
 func TestListModel(t *testing.T) {
 	t.Parallel()
-	queries := 10_000
+	queries := unraced.Of(t, 10_000, 300)
 	seed, first := uint64(time.Now().UnixNano()), 0
 	if again := os.Getenv("ANNALS_MODEL"); again != "" { // as in "1796027416506980256 437"
 		if _, err := fmt.Sscan(again, &seed, &first); err != nil {
@@ -41,7 +42,7 @@ func TestListModel(t *testing.T) {
 		names:    map[uuid.UUID]string{nth(1): "Zoë", nth(2): "", nth(3): "adam"},
 	}
 	ms.Now = func() time.Time { return m.now }
-	ms.counting = time.Minute
+	ms.Counting = time.Minute
 	r := &drawn{rand.New(rand.NewPCG(seed, 1)), m}
 	ms.fillModel(t, r)
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"annals/internal/apitest"
+	"annals/internal/unraced"
 	"annals/projections"
 )
 
@@ -25,7 +26,7 @@ const pastFields = `["name", "type", "title", "first_name", "middle_name", "last
 // and filtered by and searched for.
 func TestPast(t *testing.T) {
 	t.Parallel()
-	const moments = 200
+	moments := unraced.Of(t, 200, 20)
 	s := apitest.Start(t)
 	a := s.Admin(t)
 	seed := uint64(time.Now().UnixNano())

@@ -36,12 +36,12 @@ type API struct {
 	Events    []string      // the types of events that there are
 	Now       func() time.Time
 	Patience  time.Duration // how long a read waits for the position that it asks for; 10 s if zero
+	Counting  time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
 
 	// Want has an index come into being of an expression over the rows of clients; nil: there will be none.
 	Want func(ctx context.Context, name, expression string) error
 
-	indexes  indexes
-	counting time.Duration // how long a list may wait for its number; countTime if zero
+	indexes indexes
 }
 
 // Routes is the whole read API, a line an answer.

@@ -9,10 +9,14 @@ import (
 
 	"annals/cmd/annals/internal/bench"
 	"annals/internal/postgres/pgtest"
+	"annals/internal/unraced"
 )
 
 // How fast it is depends on the machine; that everything is measured does not.
 func TestBenchMeasures(t *testing.T) {
+	if unraced.Only(t) {
+		return
+	}
 	cmd := root()
 	var out bytes.Buffer
 	cmd.SetOut(&out)

@@ -1,12 +1,10 @@
 package leaks_test
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +24,7 @@ import (
 	"annals/internal/eventlog"
 	"annals/internal/httpapi"
 	"annals/internal/replay"
+	"annals/internal/unraced"
 )
 
 // plan is which organisations there are to be.
@@ -64,32 +63,12 @@ func planned(t *testing.T, n, part int) plan {
 }
 
 // raced is the part of p that is run with the race detector watching: a few
-// organisations, since it makes them take three times as long, and sees in a few what
-// it would see in all. Meanwhile the others are asked without it, by the same test in a
-// process of its own.
+// organisations. The others are asked without it.
 func (p plan) raced(t *testing.T, part int) plan {
 	t.Helper()
-	if !raced || p.only >= 0 || p.n < part {
-		return p
+	if p.only < 0 {
+		p.n = unraced.Of(t, p.n, max(1, p.n/part), unracedEnv+"="+strconv.Itoa(p.n), "ANNALS_LEAKS_SEED="+strconv.FormatUint(p.seed+1, 10))
 	}
-	rest := plan{p.seed + 1, p.n - p.n/part, -1}
-	name, _, _ := strings.Cut(t.Name(), "/")
-	t.Run("unraced", func(t *testing.T) {
-		t.Parallel()
-		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=40m", "-v", "-run=^"+name+"$", ".")
-		cmd.Env = append(os.Environ(), unracedEnv+"="+strconv.Itoa(rest.n), "ANNALS_LEAKS_SEED="+strconv.FormatUint(rest.seed, 10))
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which ends what it has started, too
-		cmd.WaitDelay = time.Minute
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if !bytes.Contains(out, []byte(" organisations of seed ")) {
-			t.Fatalf("it has asked nobody:\n%s", out)
-		}
-		t.Logf("%s", out)
-	})
-	p.n /= part
 	return p
 }
 

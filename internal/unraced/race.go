@@ -1,6 +1,6 @@
 //go:build race
 
-package leaks_test
+package unraced
 
 // raced: the race detector watches.
 const raced = true
