@@ -29,6 +29,7 @@ type API struct {
 	Credentials *auth.Store
 	Directory   Directory
 	Documents   Documents
+	Webhooks    Webhooks
 	Mail        Mail           // of links to set a new password; nil sends none
 	SignOn      *oidc.Provider // of people whom another system knows; nil knows nobody
 	Public      string         // the URL that links lead to

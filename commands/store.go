@@ -34,6 +34,7 @@ import (
 	"annals/domain/tag"
 	"annals/domain/template"
 	"annals/domain/view"
+	"annals/domain/webhook"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -118,6 +119,7 @@ var kinds = map[string]kind{
 	domain.Tag:         kindOf(tag.Aggregate),
 	domain.Template:    kindOf(template.Aggregate),
 	domain.View:        kindOf(view.Aggregate),
+	domain.Webhook:     kindOf(webhook.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

@@ -105,6 +105,7 @@ const (
 	View        = "view"
 	DefaultView = "defaultview" // of the role with the same id
 	Import      = "import"
+	Webhook     = "webhook"
 )
 
 // A Ref names an aggregate of another kind.

@@ -410,4 +410,3 @@ func forked(t *testing.T, w *world, key *audit.Key) []byte {
 	}
 	return fork
 }
-
