@@ -242,8 +242,8 @@ type Delivery struct {
 	EventID   uuid.UUID  `json:"event_id" format:"uuid"`
 	Type      string     `json:"type"`
 	Position  string     `json:"position"`
-	ClientID  *uuid.UUID `json:"client_id"`
-	Replay    *uuid.UUID `json:"replay_id" doc:"The replay that it is of"`
+	ClientID  *uuid.UUID `json:"client_id,omitempty"`
+	Replay    *uuid.UUID `json:"replay_id,omitempty" doc:"The replay that it is of"`
 	State     string     `json:"state" enum:"waiting,delivered,failed,withheld" doc:"withheld: the owner may not see it any more"`
 	Attempts  int        `json:"attempts"`
 	Status    *int       `json:"status" doc:"That was answered last"`

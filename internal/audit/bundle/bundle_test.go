@@ -410,3 +410,4 @@ func forked(t *testing.T, w *world, key *audit.Key) []byte {
 	}
 	return fork
 }
+

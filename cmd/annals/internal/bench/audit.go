@@ -241,9 +241,7 @@ func (p *proving) larger(ctx context.Context) error {
 		}
 		return nil
 	}
-	add := func(t proof.Tile, hashes []tlog.Hash) {
-		rows = append(rows, []any{int16(t.L), t.N, proof.Join(hashes)})
-	} //nolint:gosec // levels are few
+	add := func(t proof.Tile, hashes []tlog.Hash) { rows = append(rows, []any{int16(t.L), t.N, proof.Join(hashes)}) } //nolint:gosec // levels are few
 	for n := range 10 * p.Events {
 		tree.Append(tlog.RecordHash(binary.BigEndian.AppendUint64(nil, uint64(n))), add) //nolint:gosec // counts
 		if len(rows) >= 1000 {
