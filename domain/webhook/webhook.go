@@ -205,7 +205,10 @@ func (c Replay) decide(m domain.Meta) ([]Event, error) {
 	if !e.To.Time.IsZero() && e.To.Time.Before(e.From.Time) {
 		f.Add(domain.Fault("to.time", "before", "is before the time that it begins with"))
 	}
-	return []Event{e}, f.Err()
+	if err := f.Err(); err != nil {
+		return nil, err
+	}
+	return []Event{e}, nil
 }
 
 func evolve(s State, e Event) State {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -51,8 +52,11 @@ type Config struct {
 	Source  string // the URL of this Annals
 	Agent   string // what requests say they are from
 	Private bool   // addresses of private networks may be delivered to: for development
-	Logger  *slog.Logger
-	Now     func() time.Time
+
+	Resolver *net.Resolver // finds the addresses of names; the system's if nil
+
+	Logger *slog.Logger
+	Now    func() time.Time
 
 	// Schedule is how long to wait before each attempt; the default is that of Standard
 	// Webhooks, over three days. Each is longer or shorter by up to a fifth.
@@ -95,7 +99,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	if cfg.Store == nil || cfg.Log == nil || cfg.Webhook == nil || cfg.Authority == nil || cfg.Place == nil || cfg.Disable == nil || cfg.Warn == nil || cfg.Now == nil || len(cfg.Schedule) == 0 {
 		return nil, errors.New("webhooks: incomplete configuration")
 	}
-	return &Dispatcher{cfg, cfg.Store, newGuard(cfg.Private).client(perEndpoint), semaphore.NewWeighted(cfg.Shared)}, nil
+	return &Dispatcher{cfg, cfg.Store, newGuard(cfg.Private).client(perEndpoint, cfg.Resolver), semaphore.NewWeighted(cfg.Shared)}, nil
 }
 
 // Run delivers until ctx ends; then it returns nil. The log or the database being away is

@@ -80,9 +80,9 @@ func network(a netip.Addr) string {
 // client makes the requests of deliveries: to the addresses that the guard admits, past
 // any proxy, for which the guard would see the proxy only, and without following
 // redirects.
-func (g guard) client(perHost int) *http.Client {
+func (g guard) client(perHost int, resolver *net.Resolver) *http.Client {
 	dialer := &net.Dialer{
-		Timeout: connecting,
+		Timeout: connecting, Resolver: resolver,
 		ControlContext: func(_ context.Context, network, address string, _ syscall.RawConn) error {
 			return g.check(network, address)
 		},
