@@ -155,6 +155,10 @@ func (l *lead) commitAll(ctx context.Context, all []commit) error {
 	attempts.queue(&b, `insert into annals_webhooks.attempts (delivery_id, n, at, took_ms, status, error, response)
 		select * from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::int[], $5::int[], $6::text[], $7::text[])
 		on conflict (delivery_id, n) do update set at = excluded.at, took_ms = excluded.took_ms, status = excluded.status, error = excluded.error, response = excluded.response`)
+	if attempts.columns != nil {
+		b.Queue(`update annals_webhooks.attempts a set response = '' from annals_webhooks.deliveries d join annals_webhooks.erased e on e.client_id = d.client_id
+			where d.id = a.delivery_id and a.delivery_id = any($1::uuid[]) and a.response <> ''`, attempts.columns[0])
+	}
 	lanes.queue(&b, `insert into annals_webhooks.lanes (run_id, lane, commit, prepare) select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[])
 		on conflict (run_id, lane) do update set commit = excluded.commit, prepare = excluded.prepare`)
 	return pgx.BeginFunc(ctx, l.store.db, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })

@@ -434,7 +434,11 @@ func (c *courier) save(all bool, committed chan<- error) {
 	ch.health = c.ep.changed()
 	c.run.at, c.run.over, c.noted = at, c.run.over || over, c.cfg.Now()
 	c.commit = &ch
-	c.commits <- commit{&ch, committed}
+	select {
+	case c.commits <- commit{&ch, committed}:
+	case <-c.noting.Done(): // we stop, and the database is away
+		committed <- errFenced
+	}
 }
 
 // deliveryID names a delivery: of a webhook as things happen, it is what the endpoint

@@ -131,6 +131,7 @@ type lead struct {
 	cancel  context.CancelCauseFunc
 	window  *window
 	commits chan commit
+	noting  context.Context //nolint:containedctx // ends when nothing is noted any more
 	owners  memory[owner, domain.Authority]
 	places  memory[domain.ID, located]
 
@@ -181,6 +182,8 @@ func (d *Dispatcher) lead(ctx context.Context) error {
 	l.window = newWindow(head)
 	// What ends the couriers must not end the noting of what they did.
 	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNoting()
+	l.noting = noting
 	var writers, readers sync.WaitGroup
 	writers.Go(func() { l.committer(noting) })
 	readers.Go(func() { cancel(l.follow(ctx)) })
@@ -354,7 +357,8 @@ type run struct {
 	end   *time.Time
 	over  bool // it has been read to its end
 
-	items []*item // that wait
+	items []*item            // that wait
+	known map[uuid.UUID]bool // deliveries of what comes after the position, which are not to be begun again
 	dues  map[uuid.UUID]time.Time
 	lasts map[domain.ID]eventlog.Position
 	asked chan *item
@@ -443,8 +447,22 @@ func (l *lead) waiting(ctx context.Context, webhook domain.ID, r *run) error {
 			lanes = append(lanes, it.lane)
 		}
 	}
-	r.lasts, err = l.lastOf(ctx, r.id, lanes)
-	return err
+	if r.lasts, err = l.lastOf(ctx, r.id, lanes); err != nil {
+		return err
+	}
+	rows, err = l.store.db.Query(ctx, `select id from annals_webhooks.deliveries where run_id = $1 and (commit, prepare) > ($2, $3)`, r.id, r.at.Commit, r.at.Prepare)
+	if err != nil {
+		return fmt.Errorf("known deliveries: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("known deliveries: %w", err)
+	}
+	r.known = map[uuid.UUID]bool{}
+	for _, id := range ids {
+		r.known[id] = true
+	}
+	return nil
 }
 
 func scanItems(rows pgx.Rows, webhook domain.ID) (all []*item, dues map[uuid.UUID]time.Time, err error) {
@@ -630,8 +648,10 @@ func (c *courier) handOver(ctx context.Context, r run, records []*eventlog.Recor
 		if err != nil {
 			return false, err
 		}
-		if wanted {
-			it := c.item(rec)
+		if !wanted {
+			continue
+		}
+		if it := c.item(rec); !r.known[it.id] {
 			ch.items = append(ch.items, it)
 			lanes = append(lanes, it.lane)
 		}

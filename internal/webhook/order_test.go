@@ -245,8 +245,8 @@ func TestReplay(t *testing.T) {
 	id, secret, _ := s.hook(s.User, r.URL, nil)
 	s.edit(before, "Live")
 	live := r.got(1)[0]
-	s.Post(t, "/api/v1/webhooks/"+id+"/replay", apitest.Map{"from": apitest.Map{}}).Problem(t, 422, "required", "from")
-	s.Post(t, "/api/v1/webhooks/"+id+"/replay", apitest.Map{"from": apitest.Map{"position": "x"}}).Problem(t, 422, "malformed", "from.position")
+	s.Post(t, "/api/v1/webhooks/"+id+"/replay", apitest.Map{"from": apitest.Map{}}).Problem(t, 422, "invalid", "from")
+	s.Post(t, "/api/v1/webhooks/"+id+"/replay", apitest.Map{"from": apitest.Map{"position": "x"}}).Problem(t, 422, "invalid", "from.position")
 	s.Post(t, "/api/v1/webhooks/"+id+"/replay", apitest.Map{"from": apitest.Map{"position": "0"}}).Want(t, 200)
 	got := r.got(3)[1:]
 	if got[0].event.Type != "client.registered" || got[1].event.ID != live.event.ID || got[1].Get("webhook-id") != live.Get("webhook-id") || got[1].event.Previous != got[0].event.Position {

@@ -25,7 +25,7 @@ func TestARefusedAddressIsInTheDeliveryLog(t *testing.T) {
 		ids = append(ids, id)
 	}
 	for _, host := range []string{"2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[fe80::1%25eth0]", "127.0.0.256"} {
-		s.Post(t, "/api/v1/webhooks", apitest.Map{"url": "http://" + host, "types": []string{"*"}}).Problem(t, http.StatusUnprocessableEntity, "host", "url")
+		s.Post(t, "/api/v1/webhooks", apitest.Map{"url": "http://" + host, "types": []string{"*"}}).Problem(t, http.StatusUnprocessableEntity, "invalid", "url")
 	}
 	s.client("Moreau")
 	for _, id := range ids {
@@ -48,7 +48,7 @@ func TestARefusedAddressIsInTheDeliveryLog(t *testing.T) {
 func TestHeadersOfAWebhookCannotSpeakForAnnals(t *testing.T) {
 	s, r := newSite(t), newReceiver(t)
 	for _, name := range []string{"Host", "Content-Length", "Webhook-Id", "webhook-signature", "WEBHOOK-TIMESTAMP", "Transfer-Encoding", "annals-previous"} {
-		s.Post(t, "/api/v1/webhooks", apitest.Map{"url": r.URL, "types": []string{"*"}, "headers": apitest.Map{name: "x"}}).Problem(t, 422, "reserved")
+		s.Post(t, "/api/v1/webhooks", apitest.Map{"url": r.URL, "types": []string{"*"}, "headers": apitest.Map{name: "x"}}).Problem(t, 422, "invalid")
 	}
-	s.Post(t, "/api/v1/webhooks", apitest.Map{"url": r.URL, "types": []string{"*"}, "headers": apitest.Map{"x": "a\r\nhost: b"}}).Problem(t, 422, "value")
+	s.Post(t, "/api/v1/webhooks", apitest.Map{"url": r.URL, "types": []string{"*"}, "headers": apitest.Map{"x": "a\r\nhost: b"}}).Problem(t, 422, "invalid")
 }

@@ -62,6 +62,7 @@ create table if not exists annals_webhooks.deliveries (
 );
 create index if not exists deliveries_log on annals_webhooks.deliveries (webhook_id, updated_at desc, id);
 create index if not exists deliveries_waiting on annals_webhooks.deliveries (run_id, commit) where state = 'waiting';
+create index if not exists deliveries_run on annals_webhooks.deliveries (run_id, commit, prepare);
 create index if not exists deliveries_asked on annals_webhooks.deliveries (webhook_id) where asked;
 create index if not exists deliveries_client on annals_webhooks.deliveries (client_id) where client_id is not null;
 create index if not exists deliveries_old on annals_webhooks.deliveries (updated_at) where state <> 'waiting';
@@ -76,6 +77,9 @@ create table if not exists annals_webhooks.attempts (
     response    text not null,           -- its beginning, which may hold what the delivery did
     primary key (delivery_id, n)
 );
+
+-- Who has been erased: what endpoints answer to deliveries about them is not kept.
+create table if not exists annals_webhooks.erased (client_id uuid primary key);
 
 -- Where each lane has got to, for the next delivery to tell.
 create table if not exists annals_webhooks.lanes (

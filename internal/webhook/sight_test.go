@@ -142,9 +142,9 @@ func TestWhoMaySeeAndDoWhat(t *testing.T) {
 	if strings.Contains(string(got.Body), "hidden") || strings.Contains(string(got.Body), secret) || len(got.List("items")) != 1 {
 		t.Errorf("%s", got.Body)
 	}
-	m.Patch(t, at, apitest.Map{"types": []string{"client.eaten"}}).Problem(t, 422, "unknown", "types[0]")
-	m.Patch(t, at, apitest.Map{"url": "https://me:secret@example.com/"}).Problem(t, 422, "userinfo", "url")
-	m.Patch(t, at, apitest.Map{"headers": apitest.Map{"webhook-id": "mine"}}).Problem(t, 422, "reserved", "headers.webhook-id")
+	m.Patch(t, at, apitest.Map{"types": []string{"client.eaten"}}).Problem(t, 422, "invalid", "types[0]")
+	m.Patch(t, at, apitest.Map{"url": "https://me:secret@example.com/"}).Problem(t, 422, "invalid", "url")
+	m.Patch(t, at, apitest.Map{"headers": apitest.Map{"webhook-id": "mine"}}).Problem(t, 422, "invalid", "headers.webhook-id")
 	m.Patch(t, at, apitest.Map{"headers": nil, "payload": "full"}).Want(t, 200)
 	for range 4 {
 		m.Post(t, at+"/rotate", nil).Want(t, 200)

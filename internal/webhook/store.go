@@ -67,6 +67,13 @@ func (s *Store) Follow(ctx context.Context, tx pgx.Tx, rec *eventlog.Record) err
 	case webhook.Event:
 		return follow(ctx, tx, ref.ID, rec, e)
 	case eventschema.KeyDestroyed:
+		// After what is being noted, and before what is noted next.
+		if _, err := tx.Exec(ctx, `select 1 from annals_webhooks.holder for update`); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `insert into annals_webhooks.erased (client_id) values ($1) on conflict do nothing`, ref.ID); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `update annals_webhooks.attempts a set response = '' from annals_webhooks.deliveries d
 			where a.delivery_id = d.id and d.client_id = $1 and a.response <> ''`, ref.ID)
 	}
