@@ -131,7 +131,7 @@ func CheckURL(field, text string) error {
 // checkHost faults addresses that are written so that some programs take them for others:
 // a host whose last label is a number is an IPv4 address (WHATWG URL), in four parts here.
 func checkHost(field, host string) error {
-	if _, err := netip.ParseAddr(host); err == nil {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" {
 		return nil
 	}
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
