@@ -35,7 +35,9 @@ require (
 )
 
 require (
+	code.dny.dev/ssrf v0.3.0
 	github.com/invopop/jsonschema v0.14.0
+	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	golang.org/x/mod v0.42.0
 )
 

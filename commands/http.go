@@ -31,6 +31,7 @@ type API struct {
 	Directory   Directory
 	AccessLog   *accesslog.Recorder // of previews, which show clients; with nil there are none
 	Documents   Documents
+	Webhooks    Webhooks
 	Mail        Mail           // of links to set a new password; nil sends none
 	SignOn      *oidc.Provider // of people whom another system knows; nil knows nobody
 	Public      string         // the URL that links lead to

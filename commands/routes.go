@@ -52,4 +52,5 @@ func (a *API) Routes(api *httpapi.API) {
 	a.secondFactor(api)
 	a.signOn(api)
 	a.notifications(api)
+	a.webhooks(api)
 }

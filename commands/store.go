@@ -36,6 +36,7 @@ import (
 	"annals/domain/tag"
 	"annals/domain/template"
 	"annals/domain/view"
+	"annals/domain/webhook"
 	"annals/internal/coalesce"
 	"annals/internal/eventlog"
 )
@@ -123,6 +124,7 @@ var kinds = map[string]kind{
 	domain.Tag:         kindOf(tag.Aggregate),
 	domain.Template:    kindOf(template.Aggregate),
 	domain.View:        kindOf(view.Aggregate),
+	domain.Webhook:     kindOf(webhook.Aggregate),
 }
 
 // kind is a [domain.Decider] without its types.

@@ -107,6 +107,7 @@ const (
 	Import      = "import"
 	Access      = "access"  // who was shown what: streams of no aggregate, see package accessed
 	Erasure     = "erasure" // of the client with the same id
+	Webhook     = "webhook"
 )
 
 // A Ref names an aggregate of another kind.

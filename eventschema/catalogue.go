@@ -25,6 +25,7 @@ import (
 	"annals/domain/tag"
 	"annals/domain/template"
 	"annals/domain/view"
+	"annals/domain/webhook"
 )
 
 // catalogue is every event type, and every version it was ever stored in. The
@@ -116,4 +117,13 @@ var catalogue = map[string][]version{
 	"view.changed":                {now[view.Changed]()},
 	"view.created":                {now[view.Created]()},
 	"view.deleted":                {now[view.Deleted]()},
+	"webhook.changed":             {now[webhook.Changed]()},
+	"webhook.created":             {now[webhook.Created]()},
+	"webhook.deleted":             {now[webhook.Deleted]()},
+	"webhook.disabled":            {now[webhook.Disabled]()},
+	"webhook.paused":              {now[webhook.Paused]()},
+	"webhook.replayed":            {now[webhook.Replayed]()},
+	"webhook.resumed":             {now[webhook.Resumed]()},
+	"webhook.rotated":             {now[webhook.Rotated]()},
+	"webhook.tested":              {now[webhook.Tested]()},
 }

@@ -304,6 +304,21 @@ var inTheClear = map[string]string{
 	"template.edited to.default_language":   "a language tag",
 	"template.edited to.name":               "a template is no person",
 	"template.edited to.texts":              "what the house writes to all clients",
+	"webhook.created types":                 "types of events",
+	"webhook.created fields":                "names of fields",
+	"webhook.created payload":               "one of two words",
+	"webhook.created order":                 "one of two words",
+	"webhook.changed from.types":            "types of events",
+	"webhook.changed from.fields":           "names of fields",
+	"webhook.changed from.payload":          "one of two words",
+	"webhook.changed from.order":            "one of two words",
+	"webhook.changed to.types":              "types of events",
+	"webhook.changed to.fields":             "names of fields",
+	"webhook.changed to.payload":            "one of two words",
+	"webhook.changed to.order":              "one of two words",
+	"webhook.disabled reason":               "one of two words",
+	"webhook.replayed from.position":        "a position",
+	"webhook.replayed to.position":          "a position",
 	"view.changed from.columns":             "names of columns",
 	"view.changed from.sort":                "names of columns",
 	"view.changed from.shared.id":           "id",
@@ -394,14 +409,14 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"access", "action", "apikey", "call", "client", "defaultview", "desk", "document", "employee", "erasure", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template", "view"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"access", "action", "apikey", "call", "client", "defaultview", "desk", "document", "employee", "erasure", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template", "view", "webhook"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"
 	if Categories()[0] == "changed" {
 		t.Error("the caller holds our list")
 	}
-	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "favourite": false, "access": false, "defaultview": false, "view": true, "other": false} {
+	for c, want := range map[string]bool{"client": true, "employee": true, "note": true, "portal": true, "message": true, "action": true, "request": true, "call": true, "record": true, "project": false, "desk": false, "field": false, "key": false, "role": false, "tag": false, "template": false, "apikey": false, "import": false, "inbox": false, "favourite": false, "access": false, "defaultview": false, "view": true, "webhook": true, "other": false} {
 		if HasKey(c) != want {
 			t.Errorf("streams of %s have a key = %v", c, !want)
 		}

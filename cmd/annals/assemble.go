@@ -28,6 +28,7 @@ import (
 	"annals/internal/refusals"
 	"annals/internal/replay"
 	"annals/internal/version"
+	"annals/internal/webhook"
 	"annals/projections"
 	"annals/readapi"
 )
@@ -59,6 +60,10 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
+	hooks, err := webhook.Open(ctx, s.pool, auth.MasterBox(s.master), now)
+	if err != nil {
+		return err
+	}
 	db, err := reader.Open(ctx, s.database, readers)
 	if err != nil {
 		return err
@@ -80,6 +85,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	s.commands = &commands.API{
 		Store: store, Credentials: credentials, Directory: s.reads.Directory(), AccessLog: s.reads.AccessLog, Mail: s.post(mailer),
 		Documents: commands.Documents{Blobs: documents, MostBytes: s.documentBytes()},
+		Webhooks:  commands.Webhooks{Keys: hooks, Private: s.webhooksAnywhere()},
 		Public:    public, Now: now, App: version.String(), Logger: s.logger,
 	}
 	if err := s.commands.ScheduleDocuments(s.jobs); err != nil {
@@ -101,11 +107,22 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
 		Log: s.log, Logger: s.logger, Now: now,
-		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, erasures.Handler(), processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
+		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, erasures.Handler(), processes.Handler{Name: webhook.Handler, Handle: hooks.Follow}, processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),
 	}); err != nil {
 		return err
 	}
 	s.metrics.MustRegister(s.rules.Collector())
+	if err := hooks.Schedule(s.jobs); err != nil {
+		return err
+	}
+	s.hooks = &webhook.API{Store: hooks, Webhook: s.commands.Webhook}
+	if s.deliveries, err = webhook.New(webhook.Config{
+		Store: hooks, Log: s.log, Webhook: s.commands.Webhook, Authority: s.commands.WebhookAuthority, Place: s.commands.ClientPlace,
+		Disable: s.commands.DisableWebhook, Warn: s.commands.WebhookWarning(mailer), Source: public, Agent: "Annals/" + version.Number,
+		Private: s.webhooksAnywhere(), Logger: s.logger, Now: now,
+	}); err != nil {
+		return err
+	}
 	if s.tree, err = audit.Open(ctx, s.pool); err != nil {
 		return err
 	}
@@ -143,6 +160,7 @@ func (s *server) routes() (http.Handler, error) {
 		s.commands.Routes(api)
 		s.reads.Routes(api)
 		replay.Routes(api, s.log, s.reads.AccessLog)
+		s.hooks.Routes(api)
 		witnesses, err := s.witnessKeys()
 		if err != nil {
 			return nil, err

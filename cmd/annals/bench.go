@@ -41,6 +41,7 @@ func benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	database := f.String("database", "", "postgres:// URL of a server to measure on; databases are created there and dropped (default: a private one)")
 	events := f.Int("events", 1_000_000, "events in the log that a read model is rebuilt from")
+	clients := f.Int("clients", 1_000_000, "clients in the lists that are read")
 	seconds := f.Int("seconds", 8, "how long to repeat what is repeated")
 	quick := f.Bool("quick", false, "a moment of everything: shows that it works, not how fast it is")
 	asJSON := f.Bool("json", false, "print the report as JSON")
@@ -53,15 +54,18 @@ func benchCommand() *cobra.Command {
 		if *events < 1000 || *events > 20_000_000 || *seconds < 1 || *seconds > 60 {
 			return usage("--events takes 1000 to 20000000, --seconds 1 to 60")
 		}
+		if *clients < 10_000 || *clients > 10_000_000 {
+			return usage("--clients takes 10000 to 10000000")
+		}
 		if u, err := url.Parse(*database); err != nil || *database != "" && !strings.HasPrefix(u.Scheme, "postgres") {
 			return usage("--database: is not a URL as in postgres://…") // and not quoted: it may hold a password
 		}
 		cfg := bench.Config{
-			Names: args, Events: *events, Clients: 1_000_000, Activities: 100_000, Duration: time.Duration(*seconds) * time.Second, Profile: *profile, App: version.String(),
+			Names: args, Events: *events, Clients: *clients, Activities: 100_000, Duration: time.Duration(*seconds) * time.Second, Profile: *profile, App: version.String(),
 			Logger: slog.New(slog.DiscardHandler),
 		}
 		if *quick {
-			cfg.Events, cfg.Clients, cfg.Activities, cfg.Duration = min(cfg.Events, 10_000), 10_000, 2000, 500*time.Millisecond
+			cfg.Events, cfg.Clients, cfg.Activities, cfg.Duration = min(cfg.Events, 10_000), min(cfg.Clients, 10_000), 2000, 500*time.Millisecond
 		}
 		if *verbose {
 			cfg.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))

@@ -54,6 +54,7 @@ type config struct {
 	origins          string
 	proxies          string
 	rate             string
+	privateWebhooks  string
 	forgetful        bool // what is written is not needed again: little is kept in memory
 	restoring        bool // what is there may be half restored
 }
@@ -89,6 +90,7 @@ var settings = []setting{
 	{"ANNALS_ORIGINS", "origins", "", "other origins whose pages may use the API with a session's cookie, separated by commas, as in https://crm.example.com", func(c *config) *string { return &c.origins }},
 	{"ANNALS_TRUSTED_PROXIES", "trusted-proxies", "", "networks of the proxies in front, whose X-Forwarded-For and -Proto count, separated by commas, as in 10.0.0.0/8", func(c *config) *string { return &c.proxies }},
 	{"ANNALS_RATE_LIMIT", "rate-limit", "2000", "requests a second that an employee or API key may send, and twice as many an address; 0: no limit", func(c *config) *string { return &c.rate }},
+	{"ANNALS_WEBHOOKS_ALLOW_PRIVATE", "webhooks-allow-private", "false", "true: webhooks may lead to addresses of private networks and of this machine, for development", func(c *config) *string { return &c.privateWebhooks }},
 	{"ANNALS_ROLES", "roles", "api,projector,worker", "what this process does", func(c *config) *string { return &c.roles }},
 }
 
@@ -216,6 +218,9 @@ func (c *config) checkOutside() []error {
 		}
 		c.public = strings.TrimRight(c.public, "/")
 	}
+	if _, err := strconv.ParseBool(c.privateWebhooks); err != nil {
+		fault("ANNALS_WEBHOOKS_ALLOW_PRIVATE", fmt.Errorf("%q is neither true nor false", c.privateWebhooks))
+	}
 	if n, err := strconv.ParseInt(c.documentMax, 10, 64); err != nil || n < 1 {
 		fault("ANNALS_DOCUMENT_MAX", fmt.Errorf("%q is not a number of bytes", c.documentMax))
 	}
@@ -291,6 +296,12 @@ func (c *config) storage() string {
 		return c.blobs
 	}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(c.data, "blobs"))}).String()
+}
+
+// webhooksAnywhere says whether webhooks may lead into private networks.
+func (c *config) webhooksAnywhere() bool {
+	yes, _ := strconv.ParseBool(c.privateWebhooks) // checked before
+	return yes
 }
 
 func (c *config) documentBytes() int64 {

@@ -183,6 +183,15 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		}
 		ts.Fatalf("%s is not on the list of the erased", args[0])
 	},
+	// endpoint NAME: a receiver of webhooks, whose URL is then in that variable
+	"endpoint": endpointScript,
+	// endpoint-down URL, endpoint-up URL: it refuses everything, or takes it
+	"endpoint-down": endpointDown(true),
+	"endpoint-up":   endpointDown(false),
+	// endpoint-checks URL SECRET: signatures, from now on
+	"endpoint-checks": endpointChecks,
+	// received URL N WORD: waits for the N-th delivery, which has to hold the word, and goes to standard output
+	"received": receivedScript,
 	// nowhere WORD…: none of them is in anything that servers have written so far, except their standard output
 	"nowhere": func(ts *testscript.TestScript, _ bool, args []string) {
 		for name, p := range of(ts).servers {

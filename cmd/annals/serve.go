@@ -25,6 +25,7 @@ import (
 	processes "annals/internal/process"
 	"annals/internal/recent"
 	"annals/internal/refusals"
+	"annals/internal/webhook"
 	"annals/projections"
 	"annals/readapi"
 )
@@ -59,7 +60,11 @@ type server struct {
 	tree     *audit.Store
 	keeper   *audit.Keeper
 	metrics  *prometheus.Registry
-	ready    atomic.Bool
+
+	hooks      *webhook.API
+	deliveries *webhook.Dispatcher
+
+	ready atomic.Bool
 }
 
 // serve runs until ctx ends, and then stops cleanly. It prints one line to out
@@ -101,6 +106,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		g.Go(func() error { return s.jobs.Run(running) })
 		g.Go(func() error { return s.rules.Run(running) })
 		g.Go(func() error { return s.keeper.Run(running) })
+		g.Go(func() error { return s.deliveries.Run(running) })
 	}
 	if cfg.role("api") {
 		g.Go(func() error { return s.live.Run(running) })

@@ -34,6 +34,7 @@ import (
 	"annals/internal/recent"
 	"annals/internal/refusals"
 	"annals/internal/replay"
+	"annals/internal/webhook"
 	"annals/projections"
 	"annals/readapi"
 )
@@ -51,6 +52,7 @@ type System struct {
 	Recent   *recent.Store
 	Mailbox  *Mailbox
 	Blobs    *blobs.Store
+	Hooks    *webhook.Store
 	Limits   httpapi.Limits // none unless a test sets them before [System.Serve]
 	Router   *mux.Router
 	Logs     *Logs
@@ -161,8 +163,11 @@ func (s *System) open(tb testing.TB) {
 	s.Reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.DB, name, expression)
 	}
+	if s.Hooks, err = webhook.Open(tb.Context(), s.DB, auth.MasterBox(master), s.Clock.Now); err != nil {
+		tb.Fatal(err)
+	}
 	s.Commands = &commands.API{
-		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), AccessLog: s.Reads.AccessLog, Documents: commands.Documents{Blobs: s.Blobs}, Mail: s.Mailbox.keep,
+		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), AccessLog: s.Reads.AccessLog, Documents: commands.Documents{Blobs: s.Blobs}, Webhooks: commands.Webhooks{Keys: s.Hooks, Private: true}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
 	}
 	tb.Cleanup(s.Commands.Wait)
@@ -181,6 +186,7 @@ func (s *System) Serve(tb testing.TB) {
 	s.Commands.Routes(api)
 	s.Reads.Routes(api)
 	replay.Routes(api, s.Log, s.Reads.AccessLog)
+	(&webhook.API{Store: s.Hooks, Webhook: s.Commands.Webhook}).Routes(api)
 	server := httptest.NewServer(s.Router)
 	tb.Cleanup(server.Close)
 	s.URL = server.URL

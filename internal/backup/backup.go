@@ -41,6 +41,7 @@ var Saved = []string{
 	"annals_notices",   // notices that wait to be mailed
 	"annals_process",   // how far process managers are, and what they have set aside
 	"annals_recent",    // which clients employees have opened last
+	"annals_webhooks",  // how far deliveries are, what waits, and what they are signed with
 }
 
 // Rebuilt are the schemas that are not, beside those of read models.

@@ -108,6 +108,17 @@ func init() {
 
 		"POST /api/v1/clients/query": nil, // changes nothing: see queryClients
 
+		// Tests of internal/webhook and domain/webhook say who may do what to webhooks.
+		"POST /api/v1/webhooks":                                   nil,
+		"PATCH /api/v1/webhooks/{id}":                             nil,
+		"DELETE /api/v1/webhooks/{id}":                            nil,
+		"POST /api/v1/webhooks/{id}/pause":                        nil,
+		"POST /api/v1/webhooks/{id}/resume":                       nil,
+		"POST /api/v1/webhooks/{id}/test":                         nil,
+		"POST /api/v1/webhooks/{id}/rotate":                       nil,
+		"POST /api/v1/webhooks/{id}/replay":                       nil,
+		"POST /api/v1/webhooks/{id}/deliveries/{delivery}/resend": nil,
+
 		// Whoever asks, signed in or not: it is by what they know, not by who they are.
 		"POST /api/v1/session":                 nil,
 		"POST /api/v1/password-resets":         nil,

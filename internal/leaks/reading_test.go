@@ -58,6 +58,13 @@ func init() {
 		"GET /api/v1/notifications":                         (*asker).readInbox,
 		"GET /api/v1/notifications/preferences":             (*asker).readPreferences,
 		"GET /api/v1/notifications/stream":                  nil,
+
+		// Tests of internal/webhook say who is told what by webhooks, and who may see which.
+		"GET /api/v1/webhooks":                            nil,
+		"GET /api/v1/webhooks/{id}":                       nil,
+		"GET /api/v1/webhooks/{id}/deliveries":            nil,
+		"GET /api/v1/webhooks/{id}/deliveries/{delivery}": nil,
+
 		"GET /api/v1/tags":                                  (*asker).readDefinitions,
 		"GET /api/v1/tags/{id}":                             (*asker).readDefinition,
 		"GET /api/v1/templates":                             (*asker).readDefinitions,
