@@ -3,6 +3,7 @@ package readapi
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -23,6 +24,7 @@ import (
 // Live are the streams of events: what changes, told to those who look on.
 type Live struct {
 	hub    *live.Hub
+	log    Log
 	checks *semaphore.Weighted // many streams ask the database one after the other, each for all that has come since
 
 	EachMost int           // streams of a person at once
@@ -36,9 +38,15 @@ type Live struct {
 	all  int
 }
 
+// Log is the part of [eventlog.Log] that is followed and read.
+type Log interface {
+	live.Log
+	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
+}
+
 // Follow has a's streams tell what comes in the log; what it returns does, when it is
 // run. It belongs before [API.Routes].
-func (a *API) Follow(log live.Log, logger *slog.Logger) *live.Hub {
+func (a *API) Follow(log Log, logger *slog.Logger) *live.Hub {
 	hub := live.New(live.Config{
 		Log: log, Logger: logger, Places: a.Directory().places,
 		Reached: func(ctx context.Context, at eventlog.Position) error {
@@ -50,7 +58,7 @@ func (a *API) Follow(log live.Log, logger *slog.Logger) *live.Hub {
 		},
 	})
 	a.Live = &Live{
-		hub: hub, checks: semaphore.NewWeighted(4), EachMost: 20, AllMost: 5000,
+		hub: hub, log: log, checks: semaphore.NewWeighted(4), EachMost: 20, AllMost: 5000,
 		Quiet: 15 * time.Second, Trust: 10 * time.Second, Pace: 200 * time.Millisecond, open: map[domain.ID]int{},
 	}
 	return hub

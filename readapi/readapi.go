@@ -34,6 +34,8 @@ type API struct {
 	Recent    *recent.Store // which clients employees have opened last; nil: nobody any
 	Live      *Live         // nil: nobody is told of changes; see [API.Follow]
 	Events    []string      // the types of events that there are
+	Public    string        // the URL that this Annals is reached at
+	App       string        // software version
 	Now       func() time.Time
 	Patience  time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 	Counting  time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
@@ -47,6 +49,7 @@ type API struct {
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
+	a.eventRoutes(api)
 	get(api, "/api/v1/clients", "List and search clients", a.clients)
 	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.query)
 	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above

@@ -74,7 +74,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
-	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Now: now}
+	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Public: public, App: version.Number, Now: now}
 	s.reads.AccessLog = accesslog.New(accesslog.Config{Log: s.log, Now: now, App: version.String(), Logger: s.logger})
 	s.reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.pool, name, expression)

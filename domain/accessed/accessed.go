@@ -29,10 +29,11 @@ const (
 	Inbox      Kind = "inbox"      // notifications
 	Preview    Kind = "preview"    // a text with what is known of a client filled in
 	Export     Kind = "export"     // clients as a file
+	Events     Kind = "events"     // what happened to clients, told to who follows it
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Record, Activities, Records, Documents, Content, History, Replay, Visibility, AccessLog, List, Search, Actions, Inbox, Preview, Export}
+var Kinds = []Kind{Record, Activities, Records, Documents, Content, History, Replay, Visibility, AccessLog, List, Search, Actions, Inbox, Preview, Export, Events}
 
 // MostClients is how many clients an entry names. What showed more is several entries.
 const MostClients = 100

@@ -44,6 +44,7 @@ const (
 	Inbox      = accessed.Inbox
 	Preview    = accessed.Preview
 	Export     = accessed.Export
+	Events     = accessed.Events
 )
 
 // Kinds are all of them.

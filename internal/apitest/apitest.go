@@ -158,7 +158,7 @@ func (s *System) open(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Blobs.Close() })
-	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Counting: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Events: eventschema.Types(), Now: s.Clock.Now}
+	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Counting: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Events: eventschema.Types(), Public: "https://annals.example", App: "test", Now: s.Clock.Now}
 	s.Reads.AccessLog = accesslog.New(accesslog.Config{Log: s.Log, Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger()})
 	s.Reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.DB, name, expression)

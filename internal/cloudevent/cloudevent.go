@@ -64,7 +64,7 @@ func Of(rec *eventlog.Record, source string, d Detail) (Event, error) {
 		DataContentType: "application/json", Position: rec.Position.String(), Revision: int64(rec.Revision), Actor: rec.Meta.Actor,
 		Data: Data{ID: ref.ID, ClientID: Client(rec), Erased: rec.Erased},
 	}
-	e.DataSchema = fmt.Sprintf("%s/api/v1/events/schemas/%s.v%d", source, e.Type, max(1, eventschema.Current(e.Type)))
+	e.DataSchema = source + "/api/v1/events/schemas/" + SchemaName(rec.Type)
 	if rec.Event == nil {
 		return e, errors.Join(fmt.Errorf("event %s cannot be told", rec.ID), rec.Err)
 	}
@@ -106,8 +106,7 @@ func Client(rec *eventlog.Record) domain.ID {
 // Public says whether events like the record are told anybody at all: those of keys are
 // not, and neither is who looked at what, to which each look at the events would add.
 func Public(rec *eventlog.Record) bool {
-	category, _, _ := strings.Cut(rec.Stream, "-")
-	return rec.Event != nil && category != eventschema.Key && category != domain.Access
+	return rec.Event != nil && public(rec.Stream[:strings.IndexByte(rec.Stream+"-", '-')]+".")
 }
 
 // Changed are the names of the fields that an event changes: those in which from and to

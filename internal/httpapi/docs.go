@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -20,20 +21,46 @@ import (
 func (a *API) docs() {
 	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(a.huma.OpenAPI()) })
 	page := sync.OnceValues(func() ([]byte, error) { return renderDocs(a.huma.OpenAPI()) })
-	serve := func(path, mediaType, policy string, content func() ([]byte, error)) {
-		a.router.Path(path).Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			raw, err := content()
-			if err != nil {
-				problem(r.Context(), a.logger, err).write(w)
-				return
-			}
-			w.Header().Set("Content-Type", mediaType)
-			w.Header().Set("Content-Security-Policy", policy)
-			_, _ = w.Write(raw) // the client may be gone
-		})
+	a.Document("/api/openapi.json", "application/openapi+json", document)
+	a.serve("/api/docs", "text/html; charset=utf-8", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'", page)
+}
+
+// Document has a document of the API served to anybody.
+func (a *API) Document(path, mediaType string, content func() ([]byte, error)) {
+	a.serve(path, mediaType, "default-src 'none'; frame-ancestors 'none'", content)
+}
+
+func (a *API) serve(path, mediaType, policy string, content func() ([]byte, error)) {
+	a.router.Path(path).Methods(http.MethodGet).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := content()
+		if err != nil {
+			problem(r.Context(), a.logger, err).write(w)
+			return
+		}
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Security-Policy", policy)
+		_, _ = w.Write(raw) // the client may be gone
+	})
+}
+
+// Pushes adds a webhook to the OpenAPI document: what is posted to who asked for it, as a
+// body like the example of a type that the schema at the URL describes.
+func (a *API) Pushes(name string, example any, mediaType, schema string) {
+	doc := a.huma.OpenAPI()
+	if doc.Webhooks == nil {
+		doc.Webhooks = map[string]*huma.PathItem{}
 	}
-	serve("/api/openapi.json", "application/openapi+json", "default-src 'none'; frame-ancestors 'none'", document)
-	serve("/api/docs", "text/html; charset=utf-8", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'", page)
+	body := doc.Components.Schemas.Schema(reflect.TypeOf(example), true, "")
+	doc.Webhooks[name] = &huma.PathItem{Post: &huma.Operation{
+		OperationID: "webhook-" + name, Summary: "Sent to webhooks that ask for " + name, Tags: []string{"webhooks"}, Security: []map[string][]string{},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{mediaType: {Schema: &huma.Schema{AllOf: []*huma.Schema{body, {
+			Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+				"type": {Type: huma.TypeString, Enum: []any{name}},
+				"data": {Type: huma.TypeObject, Properties: map[string]*huma.Schema{"event": {Ref: schema}}},
+			},
+		}}}}}},
+		Responses: map[string]*huma.Response{"2XX": {Description: "It has been taken; anything else is tried again"}},
+	}}
 }
 
 var (

@@ -25,11 +25,13 @@ type Export struct {
 }
 
 // HandleExport adds an operation that answers such a file, for browsers to save and never
-// to run: as JSON like the example, or in one of the other media types. Where it cannot be
+// to run: as JSON like the example, unless that is nil, or in one of the other media types. Where it cannot be
 // made to its end the connection is cut: the client sees that it does not have all of it.
 func HandleExport[I any](a *API, op Op, example any, media []string, h func(context.Context, *I) (*Export, error)) {
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(example), true, "")
-	content := map[string]*huma.MediaType{"application/json": {Schema: schema}}
+	content := map[string]*huma.MediaType{}
+	if example != nil {
+		content["application/json"] = &huma.MediaType{Schema: a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(example), true, "")}
+	}
 	for _, m := range media {
 		content[m] = &huma.MediaType{Schema: binary()}
 	}

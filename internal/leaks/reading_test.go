@@ -65,13 +65,13 @@ func init() {
 		"GET /api/v1/webhooks/{id}/deliveries":            nil,
 		"GET /api/v1/webhooks/{id}/deliveries/{delivery}": nil,
 
-		"GET /api/v1/tags":                                  (*asker).readDefinitions,
-		"GET /api/v1/tags/{id}":                             (*asker).readDefinition,
-		"GET /api/v1/templates":                             (*asker).readDefinitions,
-		"GET /api/v1/templates/{id}":                        (*asker).readDefinition,
-		"GET /api/v1/templates/placeholders":                (*asker).readPlaceholders,
-		"GET /api/v1/views":                                 (*asker).readViews,
-		"GET /api/v1/views/{id}":                            (*asker).readView,
+		"GET /api/v1/tags":                   (*asker).readDefinitions,
+		"GET /api/v1/tags/{id}":              (*asker).readDefinition,
+		"GET /api/v1/templates":              (*asker).readDefinitions,
+		"GET /api/v1/templates/{id}":         (*asker).readDefinition,
+		"GET /api/v1/templates/placeholders": (*asker).readPlaceholders,
+		"GET /api/v1/views":                  (*asker).readViews,
+		"GET /api/v1/views/{id}":             (*asker).readView,
 	}
 }
 

@@ -74,6 +74,7 @@ type Hub struct {
 	since eventlog.Position // every change after this is in the ring
 	upTo  eventlog.Position // and every one up to this
 	known bool              // the log has been reached: since and upTo count
+	end   *feed.Window      // nil before that
 	more  chan struct{}     // closed at the next publication
 	inbox map[domain.ID]map[*Bell]bool
 }
@@ -87,6 +88,14 @@ func New(cfg Config) *Hub {
 
 // Done is closed when Run has ended: nothing more will be told.
 func (h *Hub) Done() <-chan struct{} { return h.done }
+
+// Window is the end of the log as far as it has been told: the read models show what is in
+// it. It is nil until the log has been reached.
+func (h *Hub) Window() *feed.Window {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.end
+}
 
 // Run follows the log until ctx ends; then it returns nil. What is away is waited out.
 func (h *Hub) Run(ctx context.Context) error {
@@ -117,7 +126,7 @@ func (h *Hub) follow(ctx context.Context, works func()) error {
 			return err
 		}
 		h.mu.Lock()
-		h.since, h.upTo, h.known = head, head, true
+		h.since, h.upTo, h.known, h.end = head, head, true, feed.NewWindow(head)
 		h.mu.Unlock()
 	}
 	for run, err := range feed.Runs(ctx, h.cfg.Log, h.upTo, 0) {
@@ -154,6 +163,7 @@ func (h *Hub) tell(ctx context.Context, run feed.Run) error {
 		h.next++
 	}
 	h.upTo = run.To
+	h.end.Add(run)
 	for id := range told {
 		for bell := range h.inbox[id] {
 			bell.ring()

@@ -129,7 +129,7 @@ type lead struct {
 	*Dispatcher
 	epoch   int64
 	cancel  context.CancelCauseFunc
-	window  *window
+	window  *feed.Window
 	commits chan commit
 	noting  context.Context //nolint:containedctx // ends when nothing is noted any more
 	owners  memory[owner, domain.Authority]
@@ -179,7 +179,7 @@ func (d *Dispatcher) lead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.window = newWindow(head)
+	l.window = feed.NewWindow(head)
 	// What ends the couriers must not end the noting of what they did.
 	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNoting()
@@ -586,7 +586,7 @@ const pageSize = 128
 
 func (c *courier) readOn(ctx context.Context, r run, at *eventlog.Position, out chan<- chunk) error {
 	for {
-		records, to, more, ok := c.window.after(*at, pageSize)
+		records, to, more, ok := c.window.After(*at, pageSize)
 		if !ok {
 			if done, err := c.catchUp(ctx, r, at, out); done || err != nil {
 				return err
@@ -616,7 +616,7 @@ func (c *courier) catchUp(ctx context.Context, r run, at *eventlog.Position, out
 			return false, err
 		}
 		// What changes who may see something has been read there, if it is up to here.
-		if err := c.window.reach(ctx, run.To); err != nil {
+		if err := c.window.Reach(ctx, run.To); err != nil {
 			return false, err
 		}
 		records := make([]*eventlog.Record, len(run.Records))
@@ -627,7 +627,7 @@ func (c *courier) catchUp(ctx context.Context, r run, at *eventlog.Position, out
 			return done, err
 		}
 		*at = run.To
-		if _, _, _, ok := c.window.after(*at, 1); ok {
+		if _, _, _, ok := c.window.After(*at, 1); ok {
 			return false, nil
 		}
 	}

@@ -160,7 +160,7 @@ func (c *courier) sight(ctx context.Context, rec *eventlog.Record, d webhook.Def
 // record is the event of a delivery: as it was read, or read again where that may not
 // be what it is any more.
 func (c *courier) record(ctx context.Context, it *item) (*eventlog.Record, error) {
-	if it.rec != nil && it.rec.Err == nil && !c.window.gone(cloudevent.Client(it.rec)) {
+	if it.rec != nil && it.rec.Err == nil && !c.window.Gone(cloudevent.Client(it.rec)) {
 		return it.rec, nil
 	}
 	for rec, err := range c.cfg.Log.Read(ctx, it.stream, it.revision) {
