@@ -106,6 +106,11 @@ var personal = func() map[string]bool {
 
 func category(name string) string { c, _, _ := strings.Cut(name, "."); return c }
 
+// Public says whether the outside may be told of events in streams of the category: of those
+// of keys it is not, and neither of who looked at what, to which each look at the events
+// would add.
+func Public(category string) bool { return category != Key && category != domain.Access }
+
 // Known says whether the catalogue has a type of event of that name.
 func Known(name string) bool { _, ok := catalogue[name]; return ok }
 

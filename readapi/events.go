@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -27,8 +28,8 @@ import (
 	"annals/internal/httpapi"
 )
 
-// eventsWanted is which events somebody follows.
-type eventsWanted struct {
+// EventsWanted is which events somebody follows. It is exported for huma, as is StreamRequest.
+type EventsWanted struct {
 	Types    []string `query:"types,explode" doc:"Only events of these types, as in client.edited or client.*, separated by commas or repeated" maxItems:"100"`
 	Projects []string `query:"project,explode" doc:"Only events of clients in these projects, and of the projects" maxItems:"100"`
 	Desks    []string `query:"desk,explode" doc:"Only events of clients on these desks, and of the desks" maxItems:"100"`
@@ -38,7 +39,7 @@ type eventsWanted struct {
 
 type eventFeedRequest struct {
 	After
-	eventsWanted
+	EventsWanted
 	From  string `query:"after" doc:"Only what comes after this position of the log: next of the answer before. From the beginning, if left out" maxLength:"50" example:"1234"`
 	Limit int    `query:"limit" doc:"How many events at most" default:"100" minimum:"1" maximum:"1000"`
 	Wait  int    `query:"wait" doc:"How many seconds to wait for an event, if there is none yet" minimum:"0" maximum:"20"`
@@ -54,13 +55,13 @@ type eventFeed struct {
 }
 
 type eventStreamRequest struct {
-	eventsWanted
-	streamRequest
+	EventsWanted
+	StreamRequest
 }
 
 type eventExportRequest struct {
 	After
-	eventsWanted
+	EventsWanted
 	From string `query:"after" doc:"Only what comes after this position of the log; from the beginning, if left out" maxLength:"50"`
 	To   string `query:"to" doc:"Up to this position, included; all that is there, if left out" maxLength:"50"`
 }
@@ -87,7 +88,7 @@ func (a *API) eventRoutes(api *httpapi.API) {
 }
 
 // definition is what is asked for, as a webhook would be.
-func (in *eventsWanted) definition(all []string) (webhook.Definition, error) {
+func (in *EventsWanted) definition(all []string) (webhook.Definition, error) {
 	var f domain.Faults
 	var err error
 	d := webhook.Definition{Fields: split(in.Fields), Types: split(in.Types), Payload: webhook.Payload(in.Payload)}
@@ -169,7 +170,6 @@ func (a *API) eventFeed(ctx context.Context, in *eventFeedRequest) (*eventFeed, 
 		if len(out.Body.Items) > 0 || over {
 			break
 		}
-		r.follows = true
 		select {
 		case <-s.more:
 		case <-timer.C:
@@ -225,7 +225,7 @@ func (a *API) eventStream(ctx context.Context, in *eventStreamRequest) (httpapi.
 	return func(ctx context.Context, e *httpapi.Events) error {
 		defer leave()
 		defer r.stop()
-		r.ctx, r.follows = ctx, true
+		r.ctx = ctx
 		return a.followEvents(a.Live.watch(ctx, e), r) //nolint:contextcheck // the stream knows its own
 	}, nil
 }
@@ -241,6 +241,7 @@ func (a *API) followEvents(w *watch, r *reading) error {
 			err = w.send(s)
 		}
 		if err == nil && s.rights {
+			r.since = r.window.UpTo()
 			_, err = w.renewed()
 		}
 		if err != nil {
@@ -301,11 +302,14 @@ func (a *API) eventExport(ctx context.Context, in *eventExportRequest) (*httpapi
 	return &httpapi.Export{
 		Name: "events.ndjson", MediaType: "application/x-ndjson", Header: map[string][]string{"Annals-Position": {to.String()}},
 		Write: func(ctx context.Context, w io.Writer) error {
-			r.ctx, r.follows = ctx, true
+			r.ctx = ctx
 			defer r.stop()
 			lines := json.NewEncoder(w)
 			for r.at.Compare(to) < 0 {
 				s, err := r.next(ctx, feedStretch)
+				if err == nil {
+					err = r.unchanged(ctx)
+				}
 				if err == nil {
 					err = a.told(ctx, s.clients)
 				}
@@ -320,10 +324,7 @@ func (a *API) eventExport(ctx context.Context, in *eventExportRequest) (*httpapi
 						return err
 					}
 				}
-				switch {
-				case s.rights:
-					return errRightsChanged
-				case s.more != nil:
+				if s.more != nil {
 					return nil
 				}
 			}
@@ -353,8 +354,9 @@ type reading struct {
 	d      webhook.Definition
 	at     eventlog.Position // everything up to here has been looked at
 	looked int               // at how many records
-	// follows: who it is for was found out a while ago. A stretch ends with what may change that.
-	follows bool
+	// since is where the log ended when it was found out who it is for. A stretch ends with
+	// what may have changed that.
+	since eventlog.Position
 
 	records []*eventlog.Record // what has been read from the log and not been looked at
 	to      eventlog.Position  // up to where that goes
@@ -368,6 +370,7 @@ func (a *API) reading(ctx context.Context, d webhook.Definition, at eventlog.Pos
 		return nil, errNotLive
 	}
 	r := &reading{a: a, ctx: ctx, window: a.Live.hub.Window(), d: d, at: at}
+	r.since = r.window.UpTo()
 	if at.Compare(r.window.UpTo()) > 0 {
 		head, err := a.Live.log.Head(ctx)
 		if err != nil {
@@ -463,7 +466,7 @@ func (r *reading) read() (more <-chan struct{}, err error) {
 
 // tell is what whoever asks may be told of the records, and how many it has looked at.
 func (r *reading) tell(ctx context.Context, most int) (s stretch, looked int, err error) {
-	records, err := r.readable(&s)
+	records, err := r.readable(ctx, &s)
 	if err != nil {
 		return s, 0, err
 	}
@@ -499,7 +502,7 @@ func (r *reading) tell(ctx context.Context, most int) (s stretch, looked int, er
 
 // readable are the records up to the first one that cannot be read, or that changes what
 // somebody may: nothing is passed over.
-func (r *reading) readable(s *stretch) ([]*eventlog.Record, error) {
+func (r *reading) readable(ctx context.Context, s *stretch) ([]*eventlog.Record, error) {
 	for i, rec := range r.records {
 		switch {
 		case rec.Err != nil && r.d.Wants(rec.Type, r.d.Fields):
@@ -507,7 +510,7 @@ func (r *reading) readable(s *stretch) ([]*eventlog.Record, error) {
 				return r.records[:i], nil
 			}
 			return nil, domain.Errorf(domain.Unavailable, "events.unreadable", "the event at position %s cannot be read by this version; what comes after that position can be asked for", rec.Position)
-		case r.follows && changesRights(rec):
+		case rec.Position.Compare(r.since) > 0 && changesRights(ctx, rec):
 			s.rights = true
 			return r.records[:i+1], nil
 		}
@@ -515,12 +518,27 @@ func (r *reading) readable(s *stretch) ([]*eventlog.Record, error) {
 	return r.records, nil
 }
 
-func changesRights(rec *eventlog.Record) bool {
+// changesRights says whether the event may change what whoever asks may do.
+func changesRights(ctx context.Context, rec *eventlog.Record) bool {
 	switch rec.Event.(type) {
-	case employee.Event, role.Event, apikey.Event:
+	case role.Event:
 		return true
+	case employee.Event, apikey.Event:
+		ref, err := rec.Ref()
+		who := access.From(ctx).Actor
+		return err != nil || ref.ID == who.Who || ref.ID == who.Owner
 	}
 	return false
+}
+
+// unchanged fails once something has happened that may have changed what whoever asks may do.
+func (r *reading) unchanged(ctx context.Context) error {
+	records, to, _, ok := r.window.After(r.since, math.MaxInt)
+	if !ok || slices.ContainsFunc(records, func(rec *eventlog.Record) bool { return changesRights(ctx, rec) }) {
+		return errRightsChanged
+	}
+	r.since = to
+	return nil
 }
 
 func (r *reading) wants(rec *eventlog.Record) (bool, error) {

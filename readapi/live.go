@@ -118,13 +118,14 @@ func (l *Live) Streams() int {
 	return l.all
 }
 
-type streamRequest struct {
+// StreamRequest is where a stream is to go on.
+type StreamRequest struct {
 	LastEventID string `header:"Last-Event-ID" doc:"Of the last event that was received, as browsers send it: the stream goes on from there" maxLength:"50"`
 	From        string `query:"after" doc:"The same, for the first time: position of the answer that is shown; now, if left out" maxLength:"50" example:"1234"`
 }
 
 // from is where a stream is to go on; nil is now.
-func (r *streamRequest) from() (*eventlog.Position, error) {
+func (r *StreamRequest) from() (*eventlog.Position, error) {
 	text, field := r.LastEventID, "Last-Event-ID"
 	if text == "" {
 		text, field = r.From, "after"

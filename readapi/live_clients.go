@@ -32,7 +32,7 @@ type clientChange struct {
 // to be read again.
 const mostTold = 200
 
-func (a *API) clientStream(ctx context.Context, in *streamRequest) (httpapi.Follow, error) {
+func (a *API) clientStream(ctx context.Context, in *StreamRequest) (httpapi.Follow, error) {
 	from, err := in.from()
 	if err != nil {
 		return nil, err

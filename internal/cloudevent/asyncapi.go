@@ -10,18 +10,15 @@ import (
 
 	"github.com/invopop/jsonschema"
 
-	"annals/domain"
 	"annals/eventschema"
 )
 
 // Types are the names of the events that the outside may be told of, sorted.
 func Types() []string {
-	return slices.DeleteFunc(eventschema.Types(), func(name string) bool { return !public(name) })
-}
-
-func public(name string) bool {
-	category, _, _ := strings.Cut(name, ".")
-	return category != eventschema.Key && category != domain.Access
+	return slices.DeleteFunc(eventschema.Types(), func(name string) bool {
+		category, _, _ := strings.Cut(name, ".")
+		return !eventschema.Public(category)
+	})
 }
 
 // SchemaName names the schema of an event of the type, as it is told today.

@@ -103,10 +103,10 @@ func Client(rec *eventlog.Record) domain.ID {
 	return rec.Meta.Subject
 }
 
-// Public says whether events like the record are told anybody at all: those of keys are
-// not, and neither is who looked at what, to which each look at the events would add.
+// Public says whether events like the record are told anybody at all.
 func Public(rec *eventlog.Record) bool {
-	return rec.Event != nil && public(rec.Stream[:strings.IndexByte(rec.Stream+"-", '-')]+".")
+	category, _, _ := strings.Cut(rec.Stream, "-")
+	return rec.Event != nil && eventschema.Public(category)
 }
 
 // Changed are the names of the fields that an event changes: those in which from and to
