@@ -380,6 +380,11 @@ func (a *API) reading(ctx context.Context, d webhook.Definition, at eventlog.Pos
 			return nil, domain.Fault("after", "beyond", "lies beyond the end of the log, which is at %s", head)
 		}
 	}
+	// Where clients belong is told by the read models: what is in the window they show, but not
+	// what there was before it, if they have just begun.
+	if err := a.waitFor(ctx, r.since); err != nil {
+		return nil, err
+	}
 	if fresh.After == "" {
 		return r, nil
 	}
@@ -481,8 +486,7 @@ func (r *reading) tell(ctx context.Context, most int) (s stretch, looked int, er
 			wanted, clients = append(wanted, rec), append(clients, cloudevent.Client(rec))
 		}
 	}
-	slices.SortFunc(clients, domain.CompareIDs)
-	places, err := r.a.Directory().places(ctx, slices.Compact(clients))
+	places, err := r.a.places(ctx, clients)
 	if err != nil {
 		return s, 0, err
 	}
@@ -498,6 +502,30 @@ func (r *reading) tell(ctx context.Context, most int) (s stretch, looked int, er
 		}
 	}
 	return s, looked, nil
+}
+
+// places are where clients belong. Of one that the read models do not have, the log knows:
+// its events may have been set aside there, and are told all the same.
+func (a *API) places(ctx context.Context, clients []domain.ID) (map[domain.ID]domain.Place, error) {
+	slices.SortFunc(clients, domain.CompareIDs)
+	clients = slices.DeleteFunc(slices.Compact(clients), func(id domain.ID) bool { return id == domain.ID{} })
+	places, err := a.Directory().places(ctx, clients)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range clients {
+		if _, ok := places[id]; ok {
+			continue
+		}
+		at, known, err := a.Place(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			places[id] = at
+		}
+	}
+	return places, nil
 }
 
 // readable are the records up to the first one that cannot be read, or that changes what

@@ -34,11 +34,13 @@ type API struct {
 	Recent    *recent.Store // which clients employees have opened last; nil: nobody any
 	Live      *Live         // nil: nobody is told of changes; see [API.Follow]
 	Events    []string      // the types of events that there are
-	Public    string        // the URL that this Annals is reached at
-	App       string        // software version
-	Now       func() time.Time
-	Patience  time.Duration // how long a read waits for the position that it asks for; 10 s if zero
-	Counting  time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
+	// Place is where a client belongs by the log itself; known is false for one that there is not.
+	Place    func(ctx context.Context, client domain.ID) (at domain.Place, known bool, err error)
+	Public   string // the URL that this Annals is reached at
+	App      string // software version
+	Now      func() time.Time
+	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
+	Counting time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
 
 	// Want has an index come into being of an expression over the rows of clients; nil: there will be none.
 	Want func(ctx context.Context, name, expression string) error

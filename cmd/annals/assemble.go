@@ -88,6 +88,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		Webhooks:  commands.Webhooks{Keys: hooks, Private: s.webhooksAnywhere()},
 		Public:    public, Now: now, App: version.String(), Logger: s.logger,
 	}
+	s.reads.Place = s.commands.ClientPlace
 	if err := s.commands.ScheduleDocuments(s.jobs); err != nil {
 		return err
 	}

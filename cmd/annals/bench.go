@@ -167,7 +167,7 @@ func serveBench(ctx context.Context, data, database string, logger *slog.Logger)
 	cfg := config{
 		listen: "127.0.0.1:0", data: data, eventStoreListen: "127.0.0.1:0", database: database,
 		adminEmail: "bench@annals.localhost", adminPassword: rand.Text(), roles: "api,projector,worker", rate: "0",
-		masterKey: bench.MasterKey,
+		masterKey: bench.MasterKey, privateWebhooks: "true",
 	}
 	running, cancel := context.WithCancel(ctx)
 	out, in := io.Pipe()

@@ -98,7 +98,7 @@ func rewritten(page string, tour []shown, got []string) string {
 }
 
 // pages are those whose commands can be typed on a server of one's own with the sample data.
-var pages = []string{"README.md", "docs/record.md", "docs/list.md", "docs/history.md", "docs/audit.md"}
+var pages = []string{"README.md", "docs/record.md", "docs/list.md", "docs/history.md", "docs/audit.md", "docs/events.md"}
 
 // TestReadme is a newcomer who types what a page shows, one command after the other in one shell, and gets what it
 // shows.

@@ -170,6 +170,7 @@ func (s *System) open(tb testing.TB) {
 		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), AccessLog: s.Reads.AccessLog, Documents: commands.Documents{Blobs: s.Blobs}, Webhooks: commands.Webhooks{Keys: s.Hooks, Private: true}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
 	}
+	s.Reads.Place = s.Commands.ClientPlace
 	tb.Cleanup(s.Commands.Wait)
 	s.Serve(tb)
 }

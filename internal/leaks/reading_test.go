@@ -16,6 +16,11 @@ func init() {
 	reads = map[string]func(*asker, string){
 		"GET /api/docs":                         nil, // for anybody
 		"GET /api/openapi.json":                 nil,
+		"GET /api/asyncapi.json":                nil,
+		"GET /api/v1/events/schemas/{name}":     nil,
+		"GET /api/v1/events":                    nil, // see TestEventFeedIsForWhoMaySee of package readapi
+		"GET /api/v1/events/stream":             nil,
+		"GET /api/v1/events/export":             nil,
 		"GET /api/v1/clients":                   (*asker).readClients,
 		"GET /api/v1/clients/{id}":              (*asker).readClient,
 		"GET /api/v1/clients/recent":            (*asker).readRecent,

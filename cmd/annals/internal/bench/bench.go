@@ -79,6 +79,7 @@ var all = []measurement{
 	{"list", "lists of clients by sorts, filters, searches and counts, with many readers while clients change", (*run).list},
 	{"audit", "the tree over the log, proofs, and bundles of events", (*run).audits},
 	{"record", "the feed of a client with very many activities, against one with ten", (*run).record},
+	{"events", "events delivered to webhooks, and pulled by who follows", (*run).events},
 	{"fresh", "from a command acknowledged to the list showing it", (*run).fresh},
 }
 

@@ -46,7 +46,7 @@ func (r *run) fresh(ctx context.Context) error {
 		var acks []ack
 		var answers took
 		err := r.profiled(ctx, "fresh", url, func() (err error) {
-			acks, answers, err = openLoop(ctx, o, r.Duration)
+			acks, answers, err = openLoop(ctx, o, r.Duration, freshRate)
 			return err
 		})
 		if err == nil {
@@ -83,13 +83,13 @@ func (r *run) fresh(ctx context.Context) error {
 }
 
 // openLoop sends commands when they are due. How long each took counts from then.
-func openLoop(ctx context.Context, o *office, d time.Duration) ([]ack, took, error) {
-	total := max(int(d.Seconds()*freshRate), 1)
+func openLoop(ctx context.Context, o *office, d time.Duration, rate int) ([]ack, took, error) {
+	total := max(int(d.Seconds()*float64(rate)), 1)
 	acks, each, fails := make([]ack, total), make([]time.Duration, total), make([]error, total)
 	var wg sync.WaitGroup
 	start := now()
 	for i := range total {
-		due := start.Add(time.Duration(i) * time.Second / freshRate)
+		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
 		if wait := due.Sub(now()); wait > 0 {
 			time.Sleep(wait)
 		}

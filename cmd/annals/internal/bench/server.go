@@ -64,7 +64,7 @@ func (c *caller) do(ctx context.Context, method, path string, body any, signedIn
 		return nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err == nil && res.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s %s: %s: %.300s", method, path, res.Status, answer)
 	}
