@@ -26,6 +26,7 @@ import (
 	"annals/domain/role"
 	"annals/domain/template"
 	"annals/domain/view"
+	"annals/domain/webhook"
 	"annals/internal/unraced"
 )
 
@@ -77,6 +78,9 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 				{Actor: uuid.New(), Owner: c.manager, Kind: accessed.Record, Clients: []domain.ID{held}, Count: 1, Item: uuid.New(), AsOf: "2026-01-01", At: w.clock, Request: uuid.New()},
 			}})
 		}
+		hook := webhook.Definition{Name: "Accounting", URL: "https://example.com/annals", Types: []string{"*"}}
+		w.append(domain.Webhook, uuid.New(), webhook.Created{OwnerID: c.manager, Definition: hook}, webhook.Changed{From: hook, To: webhook.Definition{URL: hook.URL, Types: []string{"client.*"}}},
+			webhook.Paused{}, webhook.Resumed{}, webhook.Rotated{}, webhook.Tested{}, webhook.Replayed{From: webhook.Bound{Position: "0"}}, webhook.Disabled{Reason: webhook.Failing}, webhook.Deleted{})
 		w.append(domain.Employee, c.manager, employee.Deactivated{}, employee.Reactivated{})
 		w.append(domain.Role, uuid.New(), role.Created{Definition: role.Definition{Name: "Reviewer"}})
 		w.append(domain.APIKey, uuid.New(), apikey.Created{Name: "sync", OwnerID: c.manager, ExpiresAt: &w.clock}, apikey.Revoked{})
