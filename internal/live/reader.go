@@ -32,8 +32,15 @@ func (h *Hub) Changes(after *eventlog.Position) (r *Reader, ok bool) {
 	return r, true
 }
 
-// At is up to where everything has been taken.
-func (r *Reader) At() eventlog.Position { return r.at }
+// At is up to where everything has been taken: what happened and changed nothing counts.
+func (r *Reader) At() eventlog.Position {
+	r.hub.mu.RLock()
+	defer r.hub.mu.RUnlock()
+	if r.next == r.hub.next && r.hub.upTo.Compare(r.at) > 0 {
+		r.at = r.hub.upTo
+	}
+	return r.at
+}
 
 // More is closed when there is more than had been taken.
 func (r *Reader) More() <-chan struct{} {
