@@ -22,7 +22,7 @@ func (d *Directory) ask(ctx context.Context, after eventlog.Position, b *pgx.Bat
 	c := access.From(ctx)
 	c.Actor = &access.Actor{Authority: domain.Root, Who: domain.System}
 	ctx = access.With(ctx, c)
-	if err := d.api.waitFor(ctx, after); err != nil {
+	if err := d.api.Shown(ctx, after); err != nil {
 		return err
 	}
 	return d.api.DB.Ask(ctx, b)

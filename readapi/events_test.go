@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -280,7 +281,7 @@ func TestEventStream(t *testing.T) {
 	}
 	followed = open(t, a, "/api/v1/events/stream?types=client.*", "Last-Event-ID", e.id)
 	for n := range 5 {
-		if got := followed.next(); got.text("annalsrevision") != fmt.Sprint(n+1) {
+		if got := followed.next(); got.text("annalsrevision") != strconv.Itoa(n+1) {
 			t.Errorf("%d: %+v", n, got)
 		}
 	}

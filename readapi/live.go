@@ -3,7 +3,6 @@ package readapi
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -24,7 +23,6 @@ import (
 // Live are the streams of events: what changes, told to those who look on.
 type Live struct {
 	hub    *live.Hub
-	log    Log
 	checks *semaphore.Weighted // many streams ask the database one after the other, each for all that has come since
 
 	EachMost int           // streams of a person at once
@@ -38,34 +36,28 @@ type Live struct {
 	all  int
 }
 
-// Log is the part of [eventlog.Log] that is followed and read.
-type Log interface {
-	live.Log
-	Read(ctx context.Context, stream string, from eventlog.Revision) iter.Seq2[eventlog.Record, error]
-}
-
 // Follow has a's streams tell what comes in the log; what it returns does, when it is
 // run. It belongs before [API.Routes].
-func (a *API) Follow(log Log, logger *slog.Logger) *live.Hub {
+func (a *API) Follow(log live.Log, logger *slog.Logger) *live.Hub {
 	hub := live.New(live.Config{
-		Log: log, Logger: logger, Places: a.Directory().places,
+		Log: log, Logger: logger, Places: a.Directory().Places,
 		Reached: func(ctx context.Context, at eventlog.Position) error {
 			for {
-				if err := a.waitFor(ctx, at); !errors.Is(err, errBehind) || ctx.Err() != nil {
+				if err := a.Shown(ctx, at); !errors.Is(err, errBehind) || ctx.Err() != nil {
 					return err
 				}
 			}
 		},
 	})
 	a.Live = &Live{
-		hub: hub, log: log, checks: semaphore.NewWeighted(4), EachMost: 20, AllMost: 5000,
+		hub: hub, checks: semaphore.NewWeighted(4), EachMost: 20, AllMost: 5000,
 		Quiet: 15 * time.Second, Trust: 10 * time.Second, Pace: 200 * time.Millisecond, open: map[domain.ID]int{},
 	}
 	return hub
 }
 
-// places are where clients belong.
-func (d *Directory) places(ctx context.Context, clients []domain.ID) (map[domain.ID]domain.Place, error) {
+// Places are where clients belong.
+func (d *Directory) Places(ctx context.Context, clients []domain.ID) (map[domain.ID]domain.Place, error) {
 	out := map[domain.ID]domain.Place{}
 	var b pgx.Batch
 	b.Queue(`select id, project_id, desk_id, manager_id from annals_read.clients where id = any($1)`, clients).Query(func(rows pgx.Rows) error {
@@ -86,8 +78,16 @@ var (
 	errFull        = domain.Errorf(domain.Unavailable, "streams", "too many streams are open; try again")
 )
 
-// enter counts a stream; leave is to be called when it ends.
-func (l *Live) enter(who domain.ID) (leave func(), err error) {
+// Hub is what follows the log for them.
+func (l *Live) Hub() *live.Hub {
+	if l == nil {
+		return nil
+	}
+	return l.hub
+}
+
+// Enter counts a stream; leave is to be called when it ends.
+func (l *Live) Enter(who domain.ID) (leave func(), err error) {
 	if l == nil {
 		return nil, errNotLive
 	}
@@ -118,14 +118,13 @@ func (l *Live) Streams() int {
 	return l.all
 }
 
-// StreamRequest is where a stream is to go on.
-type StreamRequest struct {
+type streamRequest struct {
 	LastEventID string `header:"Last-Event-ID" doc:"Of the last event that was received, as browsers send it: the stream goes on from there" maxLength:"50"`
 	From        string `query:"after" doc:"The same, for the first time: position of the answer that is shown; now, if left out" maxLength:"50" example:"1234"`
 }
 
 // from is where a stream is to go on; nil is now.
-func (r *StreamRequest) from() (*eventlog.Position, error) {
+func (r *streamRequest) from() (*eventlog.Position, error) {
 	text, field := r.LastEventID, "Last-Event-ID"
 	if text == "" {
 		text, field = r.From, "after"

@@ -32,12 +32,12 @@ type clientChange struct {
 // to be read again.
 const mostTold = 200
 
-func (a *API) clientStream(ctx context.Context, in *StreamRequest) (httpapi.Follow, error) {
+func (a *API) clientStream(ctx context.Context, in *streamRequest) (httpapi.Follow, error) {
 	from, err := in.from()
 	if err != nil {
 		return nil, err
 	}
-	leave, err := a.Live.enter(access.From(ctx).Actor.Who)
+	leave, err := a.Live.Enter(access.From(ctx).Actor.Who)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // notificationPage is how many notifications are read at once.
 const notificationPage = 100
 
-func (a *API) notificationStream(ctx context.Context, in *StreamRequest) (httpapi.Follow, error) {
+func (a *API) notificationStream(ctx context.Context, in *streamRequest) (httpapi.Follow, error) {
 	me, err := inboxOf(ctx)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (a *API) notificationStream(ctx context.Context, in *StreamRequest) (httpap
 	if err != nil {
 		return nil, err
 	}
-	leave, err := a.Live.enter(me)
+	leave, err := a.Live.Enter(me)
 	if err != nil {
 		return nil, err
 	}

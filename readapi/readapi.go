@@ -36,8 +36,6 @@ type API struct {
 	Events    []string      // the types of events that there are
 	// Place is where a client belongs by the log itself; known is false for one that there is not.
 	Place    func(ctx context.Context, client domain.ID) (at domain.Place, known bool, err error)
-	Public   string // the URL that this Annals is reached at
-	App      string // software version
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 	Counting time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
@@ -51,7 +49,6 @@ type API struct {
 // Routes is the whole read API, a line an answer.
 func (a *API) Routes(api *httpapi.API) {
 	a.streams(api) // before what has an id in the same place
-	a.eventRoutes(api)
 	get(api, "/api/v1/clients", "List and search clients", a.clients)
 	httpapi.Handle(api, httpapi.Op{ID: "query-clients", Method: http.MethodPost, Path: "/api/v1/clients/query", Summary: "List, search, filter and count clients", Tag: "clients"}, a.query)
 	get(api, "/api/v1/clients/recent", "The clients that you have opened last, of those that you still see, the latest first", a.recent) // as above
@@ -121,11 +118,11 @@ func (a *API) wait(ctx context.Context, in After) error {
 	if err != nil {
 		return domain.Fault("Annals-After", "malformed", "is not a position of the log, as in Annals-Position")
 	}
-	return a.waitFor(ctx, want)
+	return a.Shown(ctx, want)
 }
 
-// waitFor returns when all read models have reached the position.
-func (a *API) waitFor(ctx context.Context, want eventlog.Position) error {
+// Shown returns when all read models have reached the position.
+func (a *API) Shown(ctx context.Context, want eventlog.Position) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Patience, 10*time.Second))
 	defer cancel()
 	for pause := time.Millisecond; ; pause = min(2*pause, 25*time.Millisecond) {

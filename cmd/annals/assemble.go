@@ -18,6 +18,7 @@ import (
 	"annals/internal/backup"
 	"annals/internal/blobs"
 	_ "annals/internal/blobs/providers" // s3, gs, azblob
+	"annals/internal/follow"
 	"annals/internal/httpapi"
 	"annals/internal/jobs"
 	"annals/internal/mail"
@@ -74,7 +75,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func(context.Context) error { return documents.Close() })
-	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Public: public, App: version.Number, Now: now}
+	s.reads = &readapi.API{DB: db, Blobs: documents, Uses: credentials.KeyUses, Refusals: s.refusals, Recent: s.recent, Events: eventschema.Types(), Now: now}
 	s.reads.AccessLog = accesslog.New(accesslog.Config{Log: s.log, Now: now, App: version.String(), Logger: s.logger})
 	s.reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.pool, name, expression)
@@ -88,7 +89,6 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 		Webhooks:  commands.Webhooks{Keys: hooks, Private: s.webhooksAnywhere()},
 		Public:    public, Now: now, App: version.String(), Logger: s.logger,
 	}
-	s.reads.Place = s.commands.ClientPlace
 	if err := s.commands.ScheduleDocuments(s.jobs); err != nil {
 		return err
 	}
@@ -115,6 +115,10 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	s.metrics.MustRegister(s.rules.Collector())
 	if err := hooks.Schedule(s.jobs); err != nil {
 		return err
+	}
+	s.follow = &follow.API{
+		Log: s.log, Hub: s.live, Shown: s.reads.Shown, Places: s.reads.Directory().Places, Place: s.commands.ClientPlace,
+		AccessLog: s.reads.AccessLog, Enter: s.reads.Live.Enter, Source: public, App: version.Number,
 	}
 	s.hooks = &webhook.API{Store: hooks, Webhook: s.commands.Webhook}
 	if s.deliveries, err = webhook.New(webhook.Config{
@@ -162,6 +166,7 @@ func (s *server) routes() (http.Handler, error) {
 		s.reads.Routes(api)
 		replay.Routes(api, s.log, s.reads.AccessLog)
 		s.hooks.Routes(api)
+		s.follow.Routes(api)
 		witnesses, err := s.witnessKeys()
 		if err != nil {
 			return nil, err

@@ -20,6 +20,7 @@ import (
 
 	"annals/commands"
 	"annals/internal/audit"
+	"annals/internal/follow"
 	"annals/internal/jobs"
 	"annals/internal/live"
 	processes "annals/internal/process"
@@ -62,6 +63,7 @@ type server struct {
 	metrics  *prometheus.Registry
 
 	hooks      *webhook.API
+	follow     *follow.API
 	deliveries *webhook.Dispatcher
 
 	ready atomic.Bool

@@ -136,7 +136,7 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 	case Resume:
 		return unless(s.Status == Active, Resumed{}), nil
 	case Disable:
-		return unless(s.Status != Active, Disabled{c.Reason}), nil
+		return unless(s.Status != Active, Disabled(c)), nil
 	case Rotate:
 		if !owns {
 			return nil, domain.ErrForbidden
@@ -185,7 +185,7 @@ func (c Create) decide(s State, w domain.World, m domain.Meta) ([]Event, error) 
 }
 
 func (c Replay) decide(m domain.Meta) ([]Event, error) {
-	e := Replayed{c.From, c.To}
+	e := Replayed(c)
 	var f domain.Faults
 	if (c.From.Position == "") == c.From.Time.IsZero() {
 		f.Add(domain.Fault("from", "required", "has to be a position or a time, one of them"))

@@ -27,6 +27,7 @@ import (
 	"annals/internal/blobs"
 	"annals/internal/esnode/esnodetest"
 	"annals/internal/eventlog"
+	"annals/internal/follow"
 	"annals/internal/httpapi"
 	"annals/internal/mail"
 	"annals/internal/postgres/pgtest"
@@ -158,7 +159,7 @@ func (s *System) open(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Blobs.Close() })
-	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Counting: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Events: eventschema.Types(), Public: "https://annals.example", App: "test", Now: s.Clock.Now}
+	s.Reads = &readapi.API{Blobs: s.Blobs, DB: readers, Patience: Patience, Counting: Patience, Uses: s.Auth.KeyUses, Refusals: s.Refusals, Recent: s.Recent, Events: eventschema.Types(), Now: s.Clock.Now}
 	s.Reads.AccessLog = accesslog.New(accesslog.Config{Log: s.Log, Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger()})
 	s.Reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.DB, name, expression)
@@ -170,7 +171,6 @@ func (s *System) open(tb testing.TB) {
 		Store: commands.NewStore(s.Log), Credentials: s.Auth, Directory: s.Reads.Directory(), AccessLog: s.Reads.AccessLog, Documents: commands.Documents{Blobs: s.Blobs}, Webhooks: commands.Webhooks{Keys: s.Hooks, Private: true}, Mail: s.Mailbox.keep,
 		Public: "https://annals.example", Now: s.Clock.Now, App: "test", Logger: s.Logs.Logger(),
 	}
-	s.Reads.Place = s.Commands.ClientPlace
 	tb.Cleanup(s.Commands.Wait)
 	s.Serve(tb)
 }
@@ -188,6 +188,10 @@ func (s *System) Serve(tb testing.TB) {
 	s.Reads.Routes(api)
 	replay.Routes(api, s.Log, s.Reads.AccessLog)
 	(&webhook.API{Store: s.Hooks, Webhook: s.Commands.Webhook}).Routes(api)
+	(&follow.API{
+		Log: s.Log, Hub: s.Reads.Live.Hub(), Shown: s.Reads.Shown, Places: s.Reads.Directory().Places, Place: s.Commands.ClientPlace,
+		AccessLog: s.Reads.AccessLog, Enter: s.Reads.Live.Enter, Source: "https://annals.example", App: "test", Trust: 200 * time.Millisecond,
+	}).Routes(api)
 	server := httptest.NewServer(s.Router)
 	tb.Cleanup(server.Close)
 	s.URL = server.URL

@@ -30,7 +30,7 @@ func Of(t *testing.T, all, watched int, env ...string) int {
 	name, _, _ := strings.Cut(t.Name(), "/")
 	t.Run("unraced", func(t *testing.T) {
 		t.Parallel()
-		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=40m", "-v", "-run=^"+name+"$", ".")
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-timeout=40m", "-v", "-run=^"+name+"$", ".") //nolint:gosec // the test itself
 		cmd.Env = append(os.Environ(), env...)
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which ends what it has started, too
 		cmd.WaitDelay = time.Minute

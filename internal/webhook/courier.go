@@ -147,7 +147,7 @@ func (c *courier) deliver(ctx context.Context, stop <-chan struct{}) {
 		case ch := <-in:
 			c.take(ch)
 		case r := <-results:
-			c.settle(r.it, r.o)
+			c.settle(ctx, r.it, r.o)
 		case err := <-committed:
 			if err != nil {
 				return // another process delivers
@@ -292,14 +292,14 @@ func (c *courier) start(ctx context.Context, results chan<- ended) {
 }
 
 // settle draws the consequences of an attempt.
-func (c *courier) settle(it *item, o outcome) {
+func (c *courier) settle(ctx context.Context, it *item, o outcome) {
 	l, now := c.lanes[it.lane], c.cfg.Now()
 	c.flying--
 	c.slots--
 	l.busy = false
 	recovered := c.ep.report(o, now, c.overall)
 	if o.postponed != nil {
-		c.cfg.Logger.DebugContext(context.Background(), "delivery postponed", "webhook", c.ep.id.String(), "stream", it.stream, "revision", it.revision, "err", plain(o.postponed))
+		c.cfg.Logger.DebugContext(ctx, "delivery postponed", "webhook", c.ep.id.String(), "stream", it.stream, "revision", it.revision, "err", plain(o.postponed))
 		l.due = now.Add(postponing)
 		c.schedule(l)
 		return

@@ -678,7 +678,7 @@ func (c *courier) wanted(ctx context.Context, r run, rec *eventlog.Record) (bool
 		return false, nil
 	}
 	if rec.Err != nil {
-		return d.Wants(rec.Type, d.Fields), nil
+		return d.Wants(rec.Type, d.Fields), nil //nolint:nilerr // it waits where it is sent
 	}
 	if !cloudevent.Public(rec) {
 		return false, nil

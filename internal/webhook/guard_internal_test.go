@@ -126,7 +126,10 @@ func TestRebinding(t *testing.T) {
 	if got, err := resolver.LookupHost(t.Context(), "rebind.example"); err != nil || got[0] != "93.184.215.14" {
 		t.Fatalf("%v, %v", got, err) // as who checks before connecting would see it
 	}
-	_, err := newGuard(false).client(1, resolver).Get("http://rebind.example:" + port + "/")
+	res, err := newGuard(false).client(1, resolver).Get("http://rebind.example:" + port + "/")
+	if err == nil {
+		_ = res.Body.Close()
+	}
 	if !errors.Is(err, errPrivate) || reached.Load() != 0 {
 		t.Errorf("%v, reached %d times", err, reached.Load())
 	}
@@ -145,7 +148,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	if res.StatusCode != 307 || reached.Load() != 0 {
+	if res.StatusCode != http.StatusTemporaryRedirect || reached.Load() != 0 {
 		t.Errorf("%d, and the other was reached %d times", res.StatusCode, reached.Load())
 	}
 }

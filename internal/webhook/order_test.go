@@ -278,7 +278,7 @@ func TestASlowEndpointDelaysNobody(t *testing.T) {
 	slow.answers(func(delivery, int) (int, map[string]string) { <-hold; return 204, nil })
 	defer close(hold)
 	began := time.Now()
-	for _, name := range strings.Fields("A B C D E F G H I J") {
+	for name := range strings.FieldsSeq("A B C D E F G H I J") {
 		s.client(name)
 	}
 	quick.got(11)

@@ -200,7 +200,7 @@ func text(b []byte) string {
 // retryAfter reads a Retry-After header (RFC 9110 §10.2.3): 0 for none.
 func retryAfter(header string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(strings.TrimSpace(header), 10, 31); err == nil {
-		return time.Duration(n) * time.Second //nolint:gosec // below 2^31
+		return time.Duration(n) * time.Second
 	}
 	if at, err := http.ParseTime(header); err == nil {
 		return max(0, at.Sub(now))

@@ -59,7 +59,9 @@ type storedKey struct {
 	Seed   []byte `json:"seed"`
 }
 
-func (k Key) encode() ([]byte, error) { return json.Marshal(storedKey{k.secret, k.private.Seed()}) }
+func (k Key) encode() ([]byte, error) {
+	return json.Marshal(storedKey{k.secret, k.private.Seed()}) //nolint:gosec // it is sealed before it is kept
+}
 
 func decodeKey(raw []byte) (Key, error) {
 	var s storedKey

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -106,9 +107,7 @@ func (s *site) edit(client, name string) {
 func (s *site) hook(u *apitest.User, url string, more apitest.Map) (id, secret, public string) {
 	s.t.Helper()
 	body := apitest.Map{"url": url, "types": []string{"client.*"}}
-	for k, v := range more {
-		body[k] = v
-	}
+	maps.Copy(body, more)
 	r := u.Post(s.t, "/api/v1/webhooks", body)
 	r.Want(s.t, 201)
 	return r.Text("id"), r.Text("secret"), r.Text("public_key")

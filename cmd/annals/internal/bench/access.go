@@ -166,7 +166,6 @@ func (r *run) firstPages(ctx context.Context, api *readapi.API, owner *pgxpool.P
 		what = "first page by " + sort + ": "
 	}
 	a, b := newTook(0, ours), newTook(0, theirs)
-	milli := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	r.add(Figure{
 		Name: "access", What: what + k.name, Value: milli(a.at(99)), Unit: "ms", P50: a.at(50), P99: a.at(99),
 		Limit: milli(b.at(99)), LimitIs: "p99 of the best query without row-level security, p50 " + milliseconds(b.at(50)),

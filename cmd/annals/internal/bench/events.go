@@ -49,13 +49,17 @@ type endpoint struct {
 	wrong  error
 }
 
-func listen(ctx context.Context) (*endpoint, error) {
+// listen starts an endpoint, which answers as it says itself, or as another handler does.
+func listen(ctx context.Context, as http.Handler) (*endpoint, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	e := &endpoint{url: "http://" + l.Addr().String() + "/"}
-	e.Server = &http.Server{Handler: e, ReadHeaderTimeout: time.Minute}
+	if as == nil {
+		as = e
+	}
+	e.Server = &http.Server{Handler: as, ReadHeaderTimeout: time.Minute}
 	go func() { _ = e.Serve(l) }() // until it is closed
 	return e, nil
 }
@@ -101,7 +105,7 @@ func (e *endpoint) until(ctx context.Context, n int) ([]delivered, [][]byte, err
 // it goes, against a client that only posts the same.
 func (r *run) hooked(ctx context.Context) error {
 	return r.served(ctx, func(_ string, o *office) (err error) {
-		e, err := listen(ctx)
+		e, err := listen(ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -110,20 +114,21 @@ func (r *run) hooked(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.Logger.InfoContext(ctx, "delivering what happens")
-		acks, _, err := openLoop(ctx, o, r.Duration, hookRate)
+		alone, err := r.soon(ctx, o, e)
 		if err != nil {
 			return err
 		}
-		first, err := e.first(ctx, acks)
+		what := fmt.Sprintf("acknowledged to delivered at %d commands/s", hookRate)
+		r.add(Figure{Name: "events", What: what + ", p50", Value: milli(alone.at(50)), Unit: "ms", P50: alone.at(50), P99: alone.at(99)})
+		r.add(Figure{Name: "events", What: what + ", p99", Value: milli(alone.at(99)), Unit: "ms"})
+		beside, err := r.besides(ctx, o, e)
 		if err != nil {
 			return err
 		}
-		milli := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 		r.add(Figure{
-			Name: "events", What: fmt.Sprintf("acknowledged to delivered at %d commands/s, p50", hookRate), Value: milli(first.at(50)), Unit: "ms", P50: first.at(50), P99: first.at(99),
-		})
-		r.add(Figure{Name: "events", What: fmt.Sprintf("acknowledged to delivered at %d commands/s, p99", hookRate), Value: milli(first.at(99)), Unit: "ms"})
+			Name: "events", What: what + ", beside an endpoint that is slow and one that is down, p99", Value: milli(beside.at(99)), Unit: "ms", P50: beside.at(50), P99: beside.at(99),
+			Limit: milli(alone.at(99)), LimitIs: "p99 alone",
+		}.atMostRatio(1.1))
 
 		r.Logger.InfoContext(ctx, "delivering all of it again")
 		if err := e.quiet(ctx); err != nil {
@@ -148,6 +153,58 @@ func (r *run) hooked(ctx context.Context) error {
 		}.atLeastRatio(0.5))
 		return nil
 	})
+}
+
+// soon is how long after their acknowledgement commands came to the endpoint.
+func (r *run) soon(ctx context.Context, o *office, e *endpoint) (took, error) {
+	r.Logger.InfoContext(ctx, "delivering what happens")
+	if err := e.quiet(ctx); err != nil {
+		return took{}, err
+	}
+	acks, _, err := openLoop(ctx, o, r.Duration, hookRate)
+	if err != nil {
+		return took{}, err
+	}
+	return e.first(ctx, acks)
+}
+
+// besides is the same while an endpoint takes as long as it may for each answer, and another
+// one is not there.
+func (r *run) besides(ctx context.Context, o *office, e *endpoint) (_ took, err error) {
+	hold := make(chan struct{})
+	slow, err := listen(ctx, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		select {
+		case <-hold:
+		case <-req.Context().Done():
+		case <-time.After(10 * time.Second):
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	if err != nil {
+		return took{}, err
+	}
+	defer func() {
+		close(hold)
+		err = errors.Join(err, slow.Close())
+	}()
+	down, err := listen(ctx, nil)
+	if err != nil {
+		return took{}, err
+	}
+	if err := down.Close(); err != nil {
+		return took{}, err
+	}
+	for _, url := range []string{slow.url, down.url} {
+		hook, err := o.command(ctx, http.MethodPost, "webhooks", map[string]any{"url": url, "types": []string{"*"}})
+		if err != nil {
+			return took{}, err
+		}
+		defer func() {
+			_, gone := o.command(ctx, http.MethodDelete, "webhooks/"+hook.ID.String(), map[string]any{})
+			err = errors.Join(err, gone)
+		}()
+	}
+	return r.soon(ctx, o, e)
 }
 
 // first is how long after its acknowledgement each command's event came.

@@ -66,7 +66,6 @@ func (r *run) fresh(ctx context.Context) error {
 			waited = append(waited, max(0, sights[i].at.Sub(a.at)))
 		}
 		shown := newTook(answers.all, waited)
-		milli := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 		what := fmt.Sprintf("acknowledged to listed at %s commands/s", number(answers.rate()))
 		r.add(Figure{
 			Name: "fresh", What: what + ", p50", Value: milli(shown.at(50)), Unit: "ms", P50: shown.at(50), P99: shown.at(99),

@@ -99,7 +99,6 @@ func (r *run) longAndShort(ctx context.Context, l *life, what string, target boo
 			}
 		}
 	}
-	milli := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	a, b := newTook(0, long), newTook(0, short)
 	for _, percent := range []int{50, 99} {
 		f := Figure{
@@ -152,7 +151,6 @@ func (r *run) walk(ctx context.Context, c *caller, l *life) error {
 	if len(seen) < l.long.rows {
 		return fmt.Errorf("the pages have %d activities, and there are at least %d", len(seen), l.long.rows)
 	}
-	milli := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	r.add(Figure{
 		Name: "record", What: fmt.Sprintf("each of %d pages of %d to the end of the feed, p50", len(pages), walkRows), Value: milli(all.at(50)), Unit: "ms", P50: all.at(50), P99: all.at(99),
 		Limit: milli(pages[0]), LimitIs: "the first of them",

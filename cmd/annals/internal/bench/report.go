@@ -34,6 +34,9 @@ func (t took) at(percent int) time.Duration {
 	return t.each[min(len(t.each)*percent/100, len(t.each)-1)]
 }
 
+// milli is a duration as figures have it.
+func milli(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
 // atLeastRatio sets the target that the figure is at least that part of its limit.
 func (f Figure) atLeastRatio(ratio float64) Figure {
 	return f.target(fmt.Sprintf("ratio ≥ %g", ratio), f.Value >= ratio*f.Limit)
