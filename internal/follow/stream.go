@@ -55,7 +55,7 @@ func (a *API) stream(ctx context.Context, in *streamRequest) (httpapi.Follow, er
 
 // tellOn tells what comes, to who it is for as it was last found out: every now and then,
 // and when something may have changed it.
-func (a *API) tellOn(ctx context.Context, e *httpapi.Events, r *reading) error {
+func (a *API) tellOn(ctx context.Context, e *httpapi.Events, r *reading) error { //nolint:contextcheck // the stream knows its own
 	beat := time.NewTicker(cmp.Or(a.Quiet, 15*time.Second))
 	defer beat.Stop()
 	renew := time.NewTicker(cmp.Or(a.Trust, 10*time.Second))
@@ -70,7 +70,7 @@ func (a *API) tellOn(ctx context.Context, e *httpapi.Events, r *reading) error {
 		}
 		if err == nil && s.rights {
 			r.since = r.window.UpTo()
-			ctx, err = e.Renew()
+			ctx, err = e.Renew() //nolint:fatcontext // each is of the stream's own, not of the one before
 		}
 		if err != nil {
 			return err
