@@ -207,24 +207,25 @@ func (r *run) besides(ctx context.Context, o *office, e *endpoint) (_ took, err 
 	return r.soon(ctx, o, e)
 }
 
-// first is how long after its acknowledgement each command's event came.
+// first is how long after its acknowledgement each command's event came. A command that
+// changed nothing has none.
 func (e *endpoint) first(ctx context.Context, acks []ack) (took, error) {
-	want := map[eventlog.Position]time.Time{}
-	for _, a := range acks {
-		want[a.position] = a.at
+	all, _, err := e.rest(ctx)
+	if err != nil {
+		return took{}, err
+	}
+	came := map[eventlog.Position]time.Time{}
+	for _, d := range all {
+		came[d.position] = d.at
 	}
 	var each []time.Duration
-	for len(want) > 0 {
-		all, _, err := e.until(ctx, 1)
-		if err != nil {
-			return took{}, err
+	for _, a := range acks {
+		if at, ok := came[a.position]; ok {
+			each = append(each, max(0, at.Sub(a.at)))
 		}
-		for _, d := range all {
-			if at, ok := want[d.position]; ok {
-				each = append(each, max(0, d.at.Sub(at)))
-				delete(want, d.position)
-			}
-		}
+	}
+	if 2*len(each) < len(acks) {
+		return took{}, fmt.Errorf("of %d commands only %d were delivered", len(acks), len(each))
 	}
 	return newTook(0, each), nil
 }
