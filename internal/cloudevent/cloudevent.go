@@ -68,10 +68,6 @@ func Of(rec *eventlog.Record, source string, d Detail) (Event, error) {
 	if rec.Event == nil {
 		return e, errors.Join(fmt.Errorf("event %s cannot be told", rec.ID), rec.Err)
 	}
-	outline, err := eventschema.Outline(rec.Event)
-	if err != nil {
-		return e, err
-	}
 	whole, err := json.Marshal(rec.Event)
 	if err != nil {
 		return e, fmt.Errorf("event %s: %w", rec.ID, err)
@@ -82,11 +78,11 @@ func Of(rec *eventlog.Record, source string, d Detail) (Event, error) {
 	switch d {
 	case Thin:
 	case Outline:
-		e.Data.Event = outline
+		e.Data.Event, err = eventschema.Outline(rec.Event)
 	case Personal:
 		e.Data.Event = whole
 	}
-	return e, nil
+	return e, err
 }
 
 // Client is the client that a record belongs to; the zero ID for none.
