@@ -209,6 +209,13 @@ func TestEventFeedWaits(t *testing.T) {
 	if len(r.List("items")) != 1 || r.Text("items.0.data.client_id") != id {
 		t.Errorf("%s", r.Body)
 	}
+	// What changes what they may themselves ends the answer, and is in it.
+	go func() { answers <- b.Get(t, "/api/v1/events?wait=20&types=employee.*&after="+r.Text("next")) }()
+	time.Sleep(100 * time.Millisecond)
+	a.Patch(t, "/api/v1/employees/"+a.ID, Map{"name": "Ada"}).Want(t, 200)
+	if r := (<-answers).Want(t, 200); len(r.List("items")) != 1 || r.Text("items.0.type") != "employee.edited" {
+		t.Errorf("%s", r.Body)
+	}
 	if r := a.Get(t, "/api/v1/events?wait=1&types=client.*&after="+r.Text("next")).Want(t, 200); len(r.List("items")) != 0 || r.Text("next") == "" {
 		t.Errorf("%s", r.Body)
 	}

@@ -169,11 +169,14 @@ func (a *API) page(ctx context.Context, in *pageRequest) (*page, error) {
 		if err != nil && len(out.Body.Items) == 0 {
 			return nil, err
 		}
-		if err != nil || s.rights {
-			break // what comes next is for who asks next, and may be what fails
+		if err != nil {
+			break // whoever asks for what comes next is told
 		}
 		out.Body.Items = append(out.Body.Items, s.events...)
 		clients = append(clients, s.clients...)
+		if s.rights {
+			break // what comes next is for who asks next
+		}
 		if s.more == nil {
 			continue
 		}
