@@ -24,7 +24,7 @@ func TestWhoLosesADeskIsToldNothingOfIt(t *testing.T) {
 	s.deliver(nil)
 	south := s.Desk(t, s.project, "South")
 	m := s.manager("Mia", false)
-	s.hook(m, r.URL, apitest.Map{"types": []string{"*"}})
+	s.hook(m, r.URL, nil)
 	client, other := s.client("North"), s.Client(t, s.project, "South", apitest.Map{"desk_id": south})
 	if got := r.got(1)[0]; got.event.Data.ClientID.String() != client {
 		t.Errorf("%s", got.body)
