@@ -6,6 +6,7 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -89,4 +90,50 @@ func Merge(patch, fields map[string]any) error {
 		}
 	}
 	return f.Err()
+}
+
+// Patched applies a JSON merge patch (RFC 7396) to a whole definition, and faults what is no
+// part of one: parts says what is.
+func Patched[D any](was D, patch map[string]any, parts string) (to D, err error) {
+	raw, err := json.Marshal(was)
+	var tree map[string]any
+	if err = errors.Join(err, json.Unmarshal(raw, &tree)); err != nil {
+		return was, err
+	}
+	mergeInto(tree, patch)
+	if raw, err = json.Marshal(tree); err != nil {
+		return was, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(&to)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return was, domain.Fault(wrong.Field, "type", "has to be another type than %s", wrong.Value)
+	}
+	if err != nil {
+		if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
+			return was, domain.Fault(strings.Trim(name, `"`), "unknown_field", "%s", parts)
+		}
+		return was, domain.Fault("", "malformed", "holds what is no id")
+	}
+	return to, nil
+}
+
+func mergeInto(tree, patch map[string]any) {
+	for key, value := range patch {
+		inner, object := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(tree, key)
+		case object:
+			there, ok := tree[key].(map[string]any)
+			if !ok {
+				there = map[string]any{}
+			}
+			mergeInto(there, inner)
+			tree[key] = there
+		default:
+			tree[key] = value
+		}
+	}
 }

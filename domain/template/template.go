@@ -1,9 +1,6 @@
 package template
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -139,7 +136,7 @@ func (c Edit) decide(s State) ([]Event, error) {
 	if s.Retired {
 		return nil, ErrRetired
 	}
-	to, err := s.merge(c.Patch)
+	to, err := registry.Patched(s.Definition, c.Patch, "is no part of a template: name, default_language and texts are, with subject, text and html by language")
 	if err != nil {
 		return nil, err
 	}
@@ -151,50 +148,6 @@ func (c Edit) decide(s State) ([]Event, error) {
 		return nil, nil
 	}
 	return []Event{e}, nil
-}
-
-// merge applies a JSON merge patch (RFC 7396), and faults what is no part of a definition.
-func (d Definition) merge(patch map[string]any) (Definition, error) {
-	raw, err := json.Marshal(d)
-	var tree map[string]any
-	if err = errors.Join(err, json.Unmarshal(raw, &tree)); err != nil {
-		return d, err
-	}
-	mergeInto(tree, patch)
-	if raw, err = json.Marshal(tree); err != nil {
-		return d, err
-	}
-	var to Definition
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	err = dec.Decode(&to)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return d, domain.Fault(wrong.Field, "type", "has to be another type than %s", wrong.Value)
-	}
-	if err != nil {
-		_, name, _ := strings.Cut(err.Error(), "unknown field ")
-		return d, domain.Fault(strings.Trim(name, `"`), "unknown_field", "is no part of a template: name, default_language and texts are, with subject, text and html by language")
-	}
-	return to, nil
-}
-
-func mergeInto(tree, patch map[string]any) {
-	for key, value := range patch {
-		inner, object := value.(map[string]any)
-		switch {
-		case value == nil:
-			delete(tree, key)
-		case object:
-			there, ok := tree[key].(map[string]any)
-			if !ok {
-				there = map[string]any{}
-			}
-			mergeInto(there, inner)
-			tree[key] = there
-		default:
-			tree[key] = value
-		}
-	}
 }
 
 const (

@@ -1,9 +1,6 @@
 package webhook
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -22,51 +19,6 @@ const (
 	mostFields  = 100
 	mostHeaders = 20
 )
-
-// merge applies a JSON merge patch (RFC 7396).
-func (d Definition) merge(patch map[string]any) (Definition, error) {
-	raw, err := json.Marshal(d)
-	if err != nil {
-		return d, err
-	}
-	var now map[string]any
-	if err := json.Unmarshal(raw, &now); err != nil {
-		return d, err
-	}
-	merge(now, patch)
-	if raw, err = json.Marshal(now); err != nil {
-		return d, err
-	}
-	var to Definition
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	err = dec.Decode(&to)
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return d, domain.Fault(wrong.Field, "type", "has to be another type than %s", wrong.Value)
-	}
-	if err != nil {
-		if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
-			return d, domain.Fault(strings.Trim(name, `"`), "unknown_field", "is no part of a webhook")
-		}
-		return d, domain.Fault("", "malformed", "holds what is no id")
-	}
-	return to, nil
-}
-
-func merge(into, patch map[string]any) {
-	for k, v := range patch {
-		inner, isMap := v.(map[string]any)
-		old, wasMap := into[k].(map[string]any)
-		switch {
-		case v == nil:
-			delete(into, k)
-		case isMap && wasMap:
-			merge(old, inner)
-		default:
-			into[k] = v
-		}
-	}
-}
 
 // normal brings d into the form in which it is stored, and says what is wrong with it.
 func (d Definition) normal(w domain.World, by domain.Authority) (Definition, error) {

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"annals/domain"
+	"annals/domain/registry"
 )
 
 // Command is the closed set of requests to a webhook.
@@ -98,7 +99,7 @@ func refs(s State, c Command) (refs []domain.Ref) {
 	case Create:
 		d = c.Definition
 	case Edit:
-		d, _ = s.merge(c.Patch) // what is wrong with it, the decision tells
+		d, _ = registry.Patched(s.Definition, c.Patch, "is no part of a webhook") // what is wrong with it, the decision tells
 	case Pause, Resume, Disable, Rotate, Test, Replay, Delete:
 	}
 	for _, id := range d.Projects {
@@ -123,7 +124,7 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		if !owns {
 			return nil, domain.ErrForbidden // it would be told elsewhere what its owner may see
 		}
-		to, err := s.merge(c.Patch)
+		to, err := registry.Patched(s.Definition, c.Patch, "is no part of a webhook")
 		if err != nil {
 			return nil, err
 		}

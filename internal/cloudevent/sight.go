@@ -13,6 +13,17 @@ import (
 // it as well: for that it has to be of a client that they may export.
 type Sight struct{ Sees, Personal bool }
 
+// Detail is how much of an event is told who asked for all of it, or only for ids.
+func (s Sight) Detail(full bool) Detail {
+	switch {
+	case !full:
+		return Thin
+	case s.Personal:
+		return Personal
+	}
+	return Outline
+}
+
 // Where answers where a client belongs; known is false for one that there is not.
 type Where func(ctx context.Context, client domain.ID) (at domain.Place, known bool, err error)
 

@@ -277,15 +277,7 @@ func (r *reading) add(ctx context.Context, s *stretch, rec *eventlog.Record, pla
 			break
 		}
 	}
-	detail := cloudevent.Thin
-	switch {
-	case r.d.Payload == webhook.Thin:
-	case sight.Personal:
-		detail = cloudevent.Personal
-	default:
-		detail = cloudevent.Outline
-	}
-	e, err := cloudevent.Of(rec, r.a.Source, detail)
+	e, err := cloudevent.Of(rec, r.a.Source, sight.Detail(r.d.Payload != webhook.Thin))
 	if err != nil {
 		return err
 	}

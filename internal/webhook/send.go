@@ -114,15 +114,7 @@ func (c *courier) body(ctx context.Context, it *item) (body []byte, withheld boo
 	if err != nil || !sight.Sees {
 		return nil, true, err
 	}
-	detail := cloudevent.Thin
-	switch {
-	case d.Payload != webhook.Full:
-	case sight.Personal:
-		detail = cloudevent.Personal
-	default:
-		detail = cloudevent.Outline
-	}
-	e, err := cloudevent.Of(rec, c.cfg.Source, detail)
+	e, err := cloudevent.Of(rec, c.cfg.Source, sight.Detail(d.Payload == webhook.Full))
 	if err != nil {
 		return nil, false, err
 	}
