@@ -57,3 +57,25 @@ func TestMerge(t *testing.T) {
 		}
 	}
 }
+
+// What a patch empties is gone, also where there was nothing; what is no part of a
+// definition, or of another type, is faulted, and changes nothing.
+func TestPatched(t *testing.T) {
+	type definition struct {
+		Name    string            `json:"name,omitempty"`
+		Headers map[string]string `json:"headers,omitempty"`
+	}
+	was := definition{Name: "was"}
+	to, err := registry.Patched(was, map[string]any{"headers": map[string]any{"a": nil, "b": "c"}}, "is no part of it")
+	if want := (definition{"was", map[string]string{"b": "c"}}); err != nil || !cmp.Equal(to, want) {
+		t.Errorf("%+v, %v", to, err)
+	}
+	for field, c := range map[string]struct {
+		patch map[string]any
+		code  string
+	}{"name": {map[string]any{"name": 1.0}, "type"}, "x": {map[string]any{"x": "y"}, "unknown_field"}} {
+		if to, err := registry.Patched(was, c.patch, "is no part of it"); !errors.Is(err, domain.Fault(field, c.code, "")) || !cmp.Equal(to, was) {
+			t.Errorf("%s: %+v, %v", field, to, err)
+		}
+	}
+}
