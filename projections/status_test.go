@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -92,7 +93,10 @@ func TestMetrics(t *testing.T) {
 	}
 	hold.Unlock()
 	w.caughtUp(r)
-	gather()
+	for got["annals_projection_events_total"] == 0 && t.Context().Err() == nil { // counted when it has been committed
+		time.Sleep(5 * time.Millisecond)
+		gather()
+	}
 	if got["annals_projection_lag_seconds"] != 0 || got["annals_projection_position"] != got["annals_log_head_position"] || got["annals_projection_events_total"] == 0 {
 		t.Errorf("when it has caught up: %v", got)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"annals/internal/postgres"
+	"annals/internal/raced"
 )
 
 // patience is how long anything may take before a test gives up on it. It is no measure: what is measured says so.
@@ -46,7 +47,7 @@ func build(tb testing.TB) string {
 	tb.Helper()
 	bin := filepath.Join(workDir(tb), "annals")
 	args := []string{"build", "-o", bin}
-	if raceEnabled {
+	if raced.On {
 		args = append(args, "-race")
 	}
 	out, err := exec.CommandContext(tb.Context(), "go", append(args, ".")...).CombinedOutput()

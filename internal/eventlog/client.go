@@ -9,6 +9,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/metadata"
+
+	"annals/internal/raced"
 )
 
 // clients hands out a client that is connected, and replaces one that has died.
@@ -35,6 +37,7 @@ type connected struct {
 	proven  bool          // a call has had an answer
 	turn    chan struct{} // closed, and made anew, when others may have their turn
 	retired bool
+	dead    chan struct{} // closed when whoever still hangs in it is not waited for
 	closing sync.Once
 }
 
@@ -131,7 +134,7 @@ func connect(conf *esdb.Configuration) (c *connected, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("event store client: %w", err)
 	}
-	c = &connected{Client: inner, turn: make(chan struct{})}
+	c = &connected{Client: inner, turn: make(chan struct{}), dead: make(chan struct{})}
 	if _, err := c.GetServerVersion(); err != nil {
 		c.close()
 		return nil, err
@@ -174,7 +177,12 @@ func (cs *clients) drop(c *connected) {
 		c.close()
 		return
 	}
-	time.AfterFunc(stuck, c.close) // whoever still hangs in it panics, where call expects it
+	time.AfterFunc(stuck, func() {
+		close(c.dead)
+		if !raced.On { // the detector takes for a fault what frees them
+			c.close() // who still hangs in it panics, where call expects it
+		}
+	})
 }
 
 func (cs *clients) close() {
@@ -232,6 +240,8 @@ func call[T any](ctx context.Context, cs *clients, f func(context.Context, *esdb
 	select {
 	case o := <-done:
 		return o.v, o.err
+	case <-c.dead:
+		return none, fmt.Errorf("%w: the client hangs", ErrUnavailable)
 	case <-ctx.Done():
 	}
 	select { // the client usually notices too; what it says is better than that time is up

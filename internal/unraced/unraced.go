@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"annals/internal/raced"
 )
 
 // Only says whether the test is to be left out here: where the race detector watches, it is
@@ -24,7 +26,7 @@ func Only(t *testing.T) (skip bool) {
 // detector, with the variables of env, and does all of it there.
 func Of(t *testing.T, all, watched int, env ...string) int {
 	t.Helper()
-	if !raced || all <= watched {
+	if !raced.On || all <= watched {
 		return all
 	}
 	name, _, _ := strings.Cut(t.Name(), "/")

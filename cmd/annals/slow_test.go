@@ -3,7 +3,6 @@
 package main
 
 const (
-	raceEnabled    = false
 	slowdown       = 1
 	slowdownOfMany = 1
 )

@@ -1,6 +1,0 @@
-//go:build race
-
-package unraced
-
-// raced: the race detector watches.
-const raced = true
