@@ -16,9 +16,14 @@ import (
 
 // Bounds of a run.
 const (
-	mostAhead  = 256    // events read and not done, nor set aside
-	mostAside  = 10_000 // events set aside, by which no more is read
-	mostUnsure = 24     // requests under way, and done but not noted yet: what a crash has sent twice
+	mostAhead = 512    // events read and not done, nor set aside
+	mostAside = 10_000 // events set aside, by which no more is read
+
+	// Requests under way, and done but not noted yet, are what a crash has sent twice: so many
+	// at least, and of what this courier has sent a hundredth, but not more than the last.
+	leastUnsure = 24
+	unsurePart  = 100
+	mostUnsure  = 192
 )
 
 // item is an event on its way to an endpoint.
@@ -95,6 +100,7 @@ type courier struct {
 
 	dirty   changes  // since the last commit began
 	unnoted int      // requests done, and not committed
+	sent    int      // requests done
 	commit  *changes // under way
 	noted   time.Time
 }
@@ -119,7 +125,7 @@ func (c *courier) deliver(ctx context.Context, stop <-chan struct{}) {
 		c.restore(it)
 	}
 	go c.read(reading, c.run, items)
-	results, committed := make(chan ended, mostUnsure), make(chan error, 1)
+	results, committed := make(chan ended, perEndpoint), make(chan error, 1)
 	asked := c.run.asked
 	stopping := false
 	halt := func() {
@@ -277,7 +283,8 @@ func (c *courier) start(ctx context.Context, results chan<- ended) {
 	for len(c.waiting) > 0 && !c.waiting[0].due.After(now) {
 		c.wake(c.waiting[0])
 	}
-	for len(c.ready) > 0 && c.unnoted+c.flying < mostUnsure && c.ep.enter(now, c.overall) {
+	unsure := min(max(leastUnsure, c.sent/unsurePart), mostUnsure)
+	for len(c.ready) > 0 && c.unnoted+c.flying < unsure && c.ep.enter(now, c.overall) {
 		l := c.ready[0]
 		c.ready = c.ready[1:]
 		it := l.queue[0]
@@ -305,6 +312,7 @@ func (c *courier) settle(ctx context.Context, it *item, o outcome) {
 		return
 	}
 	c.unnoted++
+	c.sent++
 	c.dirty.requests++
 	if o.withheld {
 		if it.aside {

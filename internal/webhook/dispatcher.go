@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"annals/domain"
@@ -172,6 +173,7 @@ func (d *Dispatcher) lead(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &lead{Dispatcher: d, cancel: cancel, commits: make(chan commit), endpoints: map[domain.ID]*attended{}}
+	l.owners.most = recalling
 	if err := d.store.db.QueryRow(ctx, `update annals_webhooks.holder set epoch = epoch + 1 returning epoch`).Scan(&l.epoch); err != nil {
 		return fmt.Errorf("take over webhooks: %w", err)
 	}
@@ -639,17 +641,32 @@ func (r *run) past(at eventlog.Position) bool { return r.until != nil && at.Comp
 // handOver gives the courier what its endpoint is to be sent of the records.
 func (c *courier) handOver(ctx context.Context, r run, records []*eventlog.Record, to eventlog.Position, out chan<- chunk) (done bool, err error) {
 	ch := chunk{to: to, end: r.past(to)}
-	var lanes []domain.ID
+	var asked []*eventlog.Record
 	for _, rec := range records {
 		if r.until != nil && rec.Position.Compare(*r.until) > 0 {
 			break
 		}
-		wanted, err := c.wanted(ctx, r, rec)
+		ok, err := c.asksFor(r, rec)
 		if err != nil {
 			return false, err
 		}
-		if !wanted {
-			continue
+		if ok {
+			asked = append(asked, rec)
+		}
+	}
+	if err := c.locate(ctx, asked); err != nil {
+		return false, err
+	}
+	var lanes []domain.ID
+	for _, rec := range asked {
+		if rec.Err == nil { // what cannot be read waits where it is sent
+			sight, err := c.sight(ctx, rec, *c.ep.definition())
+			if err != nil {
+				return false, err
+			}
+			if !sight.Sees {
+				continue
+			}
 		}
 		if it := c.item(rec); !r.known[it.id] {
 			ch.items = append(ch.items, it)
@@ -667,11 +684,31 @@ func (c *courier) handOver(ctx context.Context, r run, records []*eventlog.Recor
 	}
 }
 
-// wanted says whether the webhook asks for an event that its owner may be told of. What
-// cannot be read by this program is, so that it waits for one that can.
-func (c *courier) wanted(ctx context.Context, r run, rec *eventlog.Record) (bool, error) {
+// locating is how many clients are looked for in the log at once.
+const locating = 8
+
+// locate finds out where the clients of records belong.
+func (c *courier) locate(ctx context.Context, records []*eventlog.Record) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(locating)
+	there := map[domain.ID]bool{}
+	for _, rec := range records {
+		if id := cloudevent.Client(rec); id != (domain.ID{}) && !there[id] {
+			there[id] = true
+			g.Go(func() error {
+				_, _, err := c.place(ctx, id)
+				return err
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// asksFor says whether the webhook asks for an event. What cannot be read by this program
+// it does, so that it waits for one that can.
+func (c *courier) asksFor(r run, rec *eventlog.Record) (bool, error) {
 	d := c.ep.definition()
-	if _, ok := rec.Event.(webhook.Tested); ok && rec.Stream == eventlog.Stream(domain.Webhook, c.ep.id) {
+	if c.tests(rec) {
 		return r.until == nil, nil // of a test, once
 	}
 	if r.since != nil && rec.Meta.At.Before(*r.since) || r.end != nil && rec.Meta.At.After(*r.end) {
@@ -690,9 +727,11 @@ func (c *courier) wanted(ctx context.Context, r run, rec *eventlog.Record) (bool
 			return false, err
 		}
 	}
-	if !d.Wants(rec.Type, changed) {
-		return false, nil
-	}
-	sight, err := c.sight(ctx, rec, *d)
-	return sight.Sees, err
+	return d.Wants(rec.Type, changed), nil
+}
+
+// tests says whether an event is a test of this webhook.
+func (c *courier) tests(rec *eventlog.Record) bool {
+	_, ok := rec.Event.(webhook.Tested)
+	return ok && rec.Stream == eventlog.Stream(domain.Webhook, c.ep.id)
 }

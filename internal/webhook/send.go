@@ -127,7 +127,7 @@ func (c *courier) body(ctx context.Context, it *item) (body []byte, withheld boo
 
 // sight is whether the owner may be told of an event now, and the webhook is.
 func (c *courier) sight(ctx context.Context, rec *eventlog.Record, d webhook.Definition) (cloudevent.Sight, error) {
-	if _, ok := rec.Event.(webhook.Tested); ok && rec.Stream == eventlog.Stream(domain.Webhook, c.ep.id) {
+	if c.tests(rec) {
 		return cloudevent.Sight{Sees: true}, nil
 	}
 	by, err := c.owners.get(ctx, c.cfg.Now(), c.ep.owner, func(ctx context.Context, o owner) (domain.Authority, error) {
@@ -136,17 +136,20 @@ func (c *courier) sight(ctx context.Context, rec *eventlog.Record, d webhook.Def
 	if err != nil {
 		return cloudevent.Sight{}, err
 	}
-	sight, at, err := cloudevent.Look(ctx, by, rec, func(ctx context.Context, client domain.ID) (domain.Place, bool, error) {
-		l, err := c.places.get(ctx, c.cfg.Now(), client, func(ctx context.Context, id domain.ID) (l located, err error) {
-			l.at, l.known, err = c.cfg.Place(ctx, id)
-			return l, err
-		})
-		return l.at, l.known, err
-	})
+	sight, at, err := cloudevent.Look(ctx, by, rec, c.place)
 	if !d.WantsFrom(at) {
 		sight = cloudevent.Sight{}
 	}
 	return sight, err
+}
+
+// place is where a client belongs now.
+func (c *courier) place(ctx context.Context, client domain.ID) (domain.Place, bool, error) {
+	l, err := c.places.get(ctx, c.cfg.Now(), client, func(ctx context.Context, id domain.ID) (l located, err error) {
+		l.at, l.known, err = c.cfg.Place(ctx, id)
+		return l, err
+	})
+	return l.at, l.known, err
 }
 
 // record is the event of a delivery: as it was read, or read again where that may not

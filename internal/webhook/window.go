@@ -11,12 +11,15 @@ import (
 	"annals/domain/employee"
 	"annals/domain/role"
 	"annals/eventschema"
+	"annals/internal/eventlog"
 	"annals/internal/feed"
 )
 
-// memory remembers what a load answered until something happens that may change it, and
-// not for long: keys end by themselves. Of what is under way then, nothing is remembered.
+// memory remembers what a load answered until something happens that may change it. Of what
+// is under way then, nothing is remembered.
 type memory[K comparable, V any] struct {
+	most time.Duration // for which anything is remembered; for good if zero
+
 	mu    sync.Mutex
 	known map[K]recalled[V]
 	count int // of what has happened
@@ -27,17 +30,18 @@ type recalled[V any] struct {
 	until time.Time
 }
 
+// recalling is for how long it is remembered what somebody may do: keys end by themselves.
 const recalling = 5 * time.Second
 
 // memorised bounds a memory: beyond it everything is looked up anew.
-const memorised = 50_000
+const memorised = 200_000
 
 func (m *memory[K, V]) get(ctx context.Context, now time.Time, k K, load func(context.Context, K) (V, error)) (V, error) {
 	m.mu.Lock()
 	r, ok := m.known[k]
 	count := m.count
 	m.mu.Unlock()
-	if ok && now.Before(r.until) {
+	if ok && (m.most == 0 || now.Before(r.until)) {
 		return r.v, nil
 	}
 	v, err := load(ctx, k)
@@ -47,12 +51,24 @@ func (m *memory[K, V]) get(ctx context.Context, now time.Time, k K, load func(co
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.count == count {
-		if m.known == nil || len(m.known) >= memorised {
-			m.known = map[K]recalled[V]{}
-		}
-		m.known[k] = recalled[V]{v, now.Add(recalling)}
+		m.keep(k, recalled[V]{v, now.Add(m.most)})
 	}
 	return v, nil
+}
+
+func (m *memory[K, V]) keep(k K, r recalled[V]) {
+	if m.known == nil || len(m.known) >= memorised {
+		m.known = map[K]recalled[V]{}
+	}
+	m.known[k] = r
+}
+
+// tell has what it is given be remembered, where nothing is for a time only.
+func (m *memory[K, V]) tell(k K, v V) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.count++
+	m.keep(k, recalled[V]{v: v})
 }
 
 // forget forgets those that it is given, or all.
@@ -84,17 +100,27 @@ func (l *lead) follow(ctx context.Context) error {
 			return err
 		}
 		for i := range run.Records {
-			rec := &run.Records[i]
-			switch rec.Event.(type) {
-			case employee.Event, role.Event, apikey.Event:
-				l.owners.forget(true)
-			case client.Registered, client.Reassigned, eventschema.KeyDestroyed, nil:
-				if ref, err := rec.Ref(); err == nil {
-					l.places.forget(false, ref.ID)
-				}
-			}
+			l.heed(&run.Records[i])
 		}
 		l.window.Add(run)
 	}
 	return context.Cause(ctx)
+}
+
+// heed takes note of what an event changes in what somebody may be told.
+func (l *lead) heed(rec *eventlog.Record) {
+	ref, err := rec.Ref()
+	if err != nil {
+		return
+	}
+	switch e := rec.Event.(type) {
+	case employee.Event, role.Event, apikey.Event:
+		l.owners.forget(true)
+	case client.Registered:
+		l.places.tell(ref.ID, located{e.Place(), true})
+	case client.Reassigned:
+		l.places.tell(ref.ID, located{e.To.Place(), true})
+	case eventschema.KeyDestroyed, nil:
+		l.places.forget(false, ref.ID)
+	}
 }
