@@ -24,7 +24,7 @@ var (
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 5, Tables: clientsTables, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
+	Name: "clients", Version: 6, Tables: clientsTables, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
 	Apply: applyClients, Inserts: []*Insert{insertClient, insertTimes, insertContact, insertValue},
 	Updates: []*Update{
 		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, touchClient, portalOfClient, signInClient, contactClient, eraseClient,

@@ -106,14 +106,6 @@ create table client_past (like clients, until timestamptz not null, primary key 
 -- Whoever sees the client now sees what it was: that is a subquery of one value, as in client_values.
 create policy visible on client_past for select to public using ((select true from clients c where c.id = client_past.id));
 
-create function keep_past() returns trigger language plpgsql set search_path from current as $$
-begin
-    insert into client_past select old.*, new.since;
-    return new;
-end $$;
-
-create trigger keep_past before update on clients for each row when (old.since <> new.since or old.revision <> new.revision) execute function keep_past();
-
 -- How many clients there are of each kind that lists are counted by. The zero id stands for none. Rows of the status * are
 -- of all statuses, and of all managers where there is a desk: few enough to be added up for every list.
 create table client_counts (
@@ -151,41 +143,50 @@ begin
     return null;
 end $$;
 
-create function recount_clients() returns trigger language plpgsql set search_path from current as $$
+-- What updates change: many rows at once where a read model is built, which is why this is by statement. The planner is
+-- told elsewhere to look rows up by their keys, and these have none.
+create function update_clients() returns trigger language plpgsql set search_path from current set enable_hashjoin to on as $$
+declare
+    moved boolean;
+    renamed boolean;
 begin
-    if (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null)
-        is distinct from (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null) then
+    insert into client_past
+        select was.*, became.since from was join became on became.id = was.id where was.since <> became.since or was.revision <> became.revision;
+    select bool_or((was.project_id, was.desk_id, was.manager_id, was.status, was.deactivated_at is null)
+            is distinct from (became.project_id, became.desk_id, became.manager_id, became.status, became.deactivated_at is null)), bool_or(was.search <> became.search)
+        into moved, renamed from was join became on became.id = was.id;
+    if moved then
         insert into client_counts
             select project_id, desk_id, manager_id, status, active, sum(n) from (
-                select coalesce(x.project_id, none.id), coalesce(x.desk_id, none.id), coalesce(x.manager_id, none.id), x.status, x.active, x.n
-                from (values (old.project_id, old.desk_id, old.manager_id, old.status, old.deactivated_at is null, -1),
-                    (new.project_id, new.desk_id, new.manager_id, new.status, new.deactivated_at is null, 1)) x (project_id, desk_id, manager_id, status, active, n),
-                    (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)
-                union all select coalesce(x.project_id, none.id), coalesce(x.desk_id, none.id), case when x.desk_id is null then coalesce(x.manager_id, none.id) else none.id end, '*', true, x.n
-                from (values (old.project_id, old.desk_id, old.manager_id, -1), (new.project_id, new.desk_id, new.manager_id, 1)) x (project_id, desk_id, manager_id, n),
-                    (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) y (project_id, desk_id, manager_id, status, active, n)
+                select coalesce(x.project_id, none.id) project_id, coalesce(x.desk_id, none.id) desk_id,
+                    case when status <> '*' or x.desk_id is null then coalesce(x.manager_id, none.id) else none.id end manager_id, status, active, n
+                from (select project_id, desk_id, manager_id, status, deactivated_at is null active, -1 n from was
+                    union all select project_id, desk_id, manager_id, '*', true, -1 from was
+                    union all select project_id, desk_id, manager_id, status, deactivated_at is null, 1 from became
+                    union all select project_id, desk_id, manager_id, '*', true, 1 from became) x,
+                    (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) y
             group by 1, 2, 3, 4, 5 having sum(n) <> 0
             on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
-        delete from client_counts where n = 0 and project_id = coalesce(old.project_id, '00000000-0000-0000-0000-000000000000')
-            and desk_id = coalesce(old.desk_id, '00000000-0000-0000-0000-000000000000');
+        delete from client_counts using (select distinct coalesce(project_id, none.id) project_id, coalesce(desk_id, none.id) desk_id
+                from was, (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) left_behind
+            where n = 0 and client_counts.project_id = left_behind.project_id and client_counts.desk_id = left_behind.desk_id;
     end if;
-    if old.search <> new.search then
+    if renamed then
         insert into client_words
             select word, sum(n) from (
-                select word, 1 as n from unnest(string_to_array(btrim(new.search, ' '), ' ')) word
-                union all select word, -1 from unnest(string_to_array(btrim(old.search, ' '), ' ')) word) x
+                select -1 n, unnest(string_to_array(btrim(was.search, ' '), ' ')) word from was join became on became.id = was.id and was.search <> became.search
+                union all
+                select 1, unnest(string_to_array(btrim(became.search, ' '), ' ')) from was join became on became.id = was.id and was.search <> became.search) x
             where word >= ':' and length(word) <= 32 group by word having sum(n) <> 0
             on conflict (word) do update set n = client_words.n + excluded.n;
-        delete from client_words where n = 0 and word = any (string_to_array(btrim(old.search, ' '), ' '));
+        delete from client_words where n = 0 and word in (
+            select unnest(string_to_array(btrim(was.search, ' '), ' ')) from was join became on became.id = was.id and was.search <> became.search);
     end if;
     return null;
 end $$;
 
 create trigger count_clients after insert on clients referencing new table as added for each statement execute function count_clients();
-create trigger recount_clients after update on clients for each row
-    when (old.search <> new.search or old.status <> new.status or old.project_id is distinct from new.project_id or old.desk_id is distinct from new.desk_id
-        or old.manager_id is distinct from new.manager_id or old.deactivated_at is distinct from new.deactivated_at)
-    execute function recount_clients();
+create trigger update_clients after update on clients referencing old table as was new table as became for each statement execute function update_clients();
 
 -- When somebody was in contact with a client: calls, messages that were sent, and those that came.
 create table client_contacts (
