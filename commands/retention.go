@@ -159,7 +159,7 @@ func (r *Retention) erase(ctx context.Context, ruleID, id, run uuid.UUID, now ti
 		return false, nil
 	}
 	m := domain.Meta{
-		Actor: domain.System, By: domain.Root, Command: uuid.NewSHA1(rule.ID, id[:]), Correlation: run, Causation: rule.ID,
+		Actor: domain.System, By: domain.Root, Command: uuid.NewSHA1(run, id[:]), Correlation: run, Causation: rule.ID,
 		At: r.API.Now().UTC().Truncate(time.Microsecond), App: r.API.App,
 	}
 	erase := client.Erase{Basis: client.ByRetention, Reason: rule.Reason()}

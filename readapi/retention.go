@@ -117,7 +117,7 @@ func (r dueRow) item() dueItem {
 const (
 	dueSince = `(case r.since when 'created' then c.created_at when 'last_contacted' then coalesce(c.last_contacted_at, c.created_at)
 		when 'status_changed' then c.status_at when 'deactivated' then c.deactivated_at end + r.days * interval '24 hours')`
-	dueAmong = `not c.erased and (r.project_id is null or r.project_id = c.project_id) and (r.statuses = '{}' or c.status = any(r.statuses))`
+	dueAmong = `not c.erased and not c.erasing and (r.project_id is null or r.project_id = c.project_id) and (r.statuses = '{}' or c.status = any(r.statuses))`
 )
 
 // seesDue says whether somebody may be told of any client that it is due: as of erasures,

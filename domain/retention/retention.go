@@ -257,7 +257,7 @@ func (s State) normal(r Rule) (Settings, error) {
 		f.Add(domain.Fault("since", "unknown", "is %q, and has to be created, last_contacted, status_changed or deactivated", to.Since))
 	}
 	if to.Days < 1 || to.Days > mostDays {
-		f.Add(domain.Fault("days", "range", "is %d, and has to be from 1 to %d", to.Days, mostDays))
+		f.Add(domain.Fault("days", "out_of_range", "is %d, and has to be from 1 to %d", to.Days, mostDays))
 	}
 	if to.Action != Propose && to.Action != Erase {
 		f.Add(domain.Fault("action", "unknown", "is %q, and has to be propose or erase", to.Action))
