@@ -1,7 +1,7 @@
 package retention_test
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +47,7 @@ func TestRules(t *testing.T) {
 	given := []Event{Defined{old, retail, leads}, Defined{gone, everywhere, leads}, Deleted{gone, everywhere}}
 	full := []Event{}
 	for i := range 100 {
-		full = append(full, Defined{domain.ID{100, byte(i)}, retail, with(func(s *Settings) { s.Name = fmt.Sprint(i) })})
+		full = append(full, Defined{domain.ID{100, byte(i)}, retail, with(func(s *Settings) { s.Name = strconv.Itoa(i) })})
 	}
 	officer, elsewhere := as(domain.InProjects, domain.InProjects, retail), as(domain.InProjects, domain.InProjects, wholesale)
 	admin, _ := role.Named(role.ProjectAdmin)
