@@ -34,6 +34,11 @@ type Directory interface {
 	// Uncleaned are the clients whose erasure was carried out, and when, after which the
 	// database's files have not been cleaned; by everything up to that position, and no more.
 	Uncleaned(ctx context.Context, upTo eventlog.Position) (map[domain.ID]time.Time, error)
+	// Due are clients that are due by a retention rule at that time and not held, of a bounded
+	// number with ids after the given one, and the id to go on after: the zero ID at the end.
+	Due(ctx context.Context, rule domain.ID, now time.Time, from domain.ID, after eventlog.Position) (due []domain.ID, next domain.ID, err error)
+	// LastContacted is when somebody was in contact with a client: the zero time for never.
+	LastContacted(ctx context.Context, client domain.ID, after eventlog.Position) (time.Time, error)
 }
 
 // mostAtOnce bounds how many clients change hands in one request.

@@ -25,6 +25,7 @@ func (a *API) Routes(api *httpapi.API) {
 	ofClient[portal.SignIn](a, api, route{"POST", "/api/v1/clients/{id}/portal-sign-in", domain.ClientsEdit, "Tell that a client has signed in to the portal"}, portal.Aggregate)
 
 	a.erasures(api)
+	a.retention(api)
 
 	a.favourites(api)
 	a.views(api)

@@ -32,6 +32,7 @@ import (
 	"annals/domain/project"
 	"annals/domain/record"
 	"annals/domain/request"
+	"annals/domain/retention"
 	"annals/domain/role"
 	"annals/domain/tag"
 	"annals/domain/template"
@@ -120,6 +121,7 @@ var kinds = map[string]kind{
 	domain.Project:     kindOf(project.Aggregate),
 	domain.Record:      kindOf(record.Aggregate),
 	domain.Request:     kindOf(request.Aggregate),
+	domain.Retention:   kindOf(retention.Aggregate),
 	domain.Role:        kindOf(role.Aggregate),
 	domain.Tag:         kindOf(tag.Aggregate),
 	domain.Template:    kindOf(template.Aggregate),

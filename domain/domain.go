@@ -97,8 +97,9 @@ const (
 	Record   = "record"
 	Portal   = "portal" // of the client with the same id
 
-	CustomField = "field" // all of them in one stream
-	Tag         = "tag"   // all of them in one stream
+	CustomField = "field"     // all of them in one stream
+	Tag         = "tag"       // all of them in one stream
+	Retention   = "retention" // all rules in one stream
 	Template    = "template"
 	Inbox       = "inbox"     // of the employee with the same id
 	Favourite   = "favourite" // of an employee and what they starred

@@ -21,6 +21,7 @@ import (
 	"annals/domain/project"
 	"annals/domain/record"
 	"annals/domain/request"
+	"annals/domain/retention"
 	"annals/domain/role"
 	"annals/domain/tag"
 	"annals/domain/template"
@@ -102,6 +103,9 @@ var catalogue = map[string][]version{
 	"request.assigned":            {now[request.Assigned]()},
 	"request.opened":              {now[request.Opened]()},
 	"request.status_changed":      {now[request.StatusChanged]()},
+	"retention.changed":           {now[retention.Changed]()},
+	"retention.defined":           {now[retention.Defined]()},
+	"retention.deleted":           {now[retention.Deleted]()},
 	"role.changed":                {now[role.Changed]()},
 	"role.created":                {now[role.Created]()},
 	"role.deleted":                {now[role.Deleted]()},

@@ -227,6 +227,18 @@ var inTheClear = map[string]string{
 	"field.defined type":                    "words of the product",
 	"project.transitions_changed from":      "words of the product",
 	"project.transitions_changed to":        "words of the product",
+	"retention.changed from.action":         "words of the product",
+	"retention.changed from.name":           "a rule of the house, about no person: certificates of erasure say it",
+	"retention.changed from.since":          "words of the product",
+	"retention.changed from.statuses":       "words of the product",
+	"retention.changed to.action":           "words of the product",
+	"retention.changed to.name":             "a rule of the house, about no person: certificates of erasure say it",
+	"retention.changed to.since":            "words of the product",
+	"retention.changed to.statuses":         "words of the product",
+	"retention.defined action":              "words of the product",
+	"retention.defined name":                "a rule of the house, about no person: certificates of erasure say it",
+	"retention.defined since":               "words of the product",
+	"retention.defined statuses":            "words of the product",
 	"tag.changed from.colour":               "a colour",
 	"tag.changed from.description":          "labels of the house, for groups of clients",
 	"tag.changed from.name":                 "labels of the house, for groups of clients",
@@ -409,7 +421,7 @@ func holdsText(t reflect.Type) bool {
 }
 
 func TestCategories(t *testing.T) {
-	if got, want := Categories(), []string{"access", "action", "apikey", "call", "client", "defaultview", "desk", "document", "employee", "erasure", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "role", "tag", "template", "view", "webhook"}; !slices.Equal(got, want) {
+	if got, want := Categories(), []string{"access", "action", "apikey", "call", "client", "defaultview", "desk", "document", "employee", "erasure", "favourite", "field", "import", "inbox", "key", "message", "note", "portal", "project", "record", "request", "retention", "role", "tag", "template", "view", "webhook"}; !slices.Equal(got, want) {
 		t.Errorf("categories = %v, want %v", got, want)
 	}
 	Categories()[0] = "changed"

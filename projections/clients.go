@@ -27,7 +27,7 @@ var clients = &Projector{
 	Name: "clients", Version: 6, Tables: clientsTables, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
 	Apply: applyClients, Inserts: []*Insert{insertClient, insertTimes, insertContact, insertValue},
 	Updates: []*Update{
-		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, touchClient, portalOfClient, signInClient, contactClient, eraseClient,
+		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, holdClient, endClient, portalOfClient, signInClient, contactClient, eraseClient,
 		touchTimes, assignTimes,
 	},
 }
@@ -57,7 +57,8 @@ var (
 		keys = (keys - 'status_reason') || $6::jsonb`)
 	deactivateClient = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), deactivated_at = $4, deactivation_reason = $5,
 		keys = (keys - 'deactivation_reason') || $6::jsonb`)
-	touchClient    = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3)`)
+	holdClient     = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), held = $4`)
+	endClient      = NewUpdate("clients", "id", `revision = $2, updated_at = $3, since = greatest(since, $3), erasing = true`)
 	portalOfClient = NewUpdate("clients", "id", `since = greatest(since, $2), portal_access = coalesce($3, portal_access), portal_override = coalesce($4, portal_override)`)
 	signInClient   = NewUpdate("clients", "id", `since = greatest(since, $2), portal_signed_in_at = greatest(portal_signed_in_at, $3)`)
 	contactClient  = NewUpdate("clients", "id", `since = greatest(since, $2), last_contacted_at = greatest(last_contacted_at, $3)`).Maybe()
@@ -129,8 +130,12 @@ func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 		change(deactivateClient, at, e.Reason, object(reason("deactivation_reason", e.Reason)))
 	case client.Reactivated:
 		change(deactivateClient, nil, "", object(reason("deactivation_reason", "")))
-	case client.Held, client.Released, client.Erased: // see erasures
-		change(touchClient)
+	case client.Held: // for what else, see erasures
+		change(holdClient, true)
+	case client.Released:
+		change(holdClient, false)
+	case client.Erased:
+		change(endClient)
 	}
 }
 

@@ -36,6 +36,8 @@ create table clients (
     updated_at          timestamptz not null,
     revision            bigint not null,
     erased              boolean not null default false,
+    erasing             boolean not null default false, -- it is said, and may not be done
+    held                boolean not null default false, -- under a legal hold
     since               timestamptz not null, -- when any of this last changed, for client_past
     details             jsonb not null default '{}', -- what has no column, a value each path, as client.Flatten has them
     keys                jsonb not null default '{}', -- what all details are sorted and filtered by, where it is not empty

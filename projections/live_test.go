@@ -56,7 +56,7 @@ func TestLive(t *testing.T) {
 		"street": "Gran Vía 1", "city": "Köln", "region": "M", "postal_code": "28001", "country": "Spain",
 		"status": "active", "project_id": c.project.String(), "desk_id": c.other.String(), "manager_id": nil,
 		"tags": []any{"gold", "new", "Ärger"}, "deactivated_at": at(0), "deactivation_reason": "really",
-		"created_at": at(-6), "updated_at": at(0), "revision": 7.0, "erased": false,
+		"created_at": at(-6), "updated_at": at(0), "revision": 7.0, "erased": false, "erasing": false, "held": false,
 		"status_at": at(-3), "status_reason": "", "status_rank": 2.0, "display_name": "", "since": at(0), "details": map[string]any{},
 		"keys": map[string]any{
 			"first_name": "jurgen", "middle_name": "maria", "last_name": "nunez 1", "company": "romero y tomillo", "phone": "(91) 745 6200", "website": "example.com",

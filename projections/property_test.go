@@ -191,7 +191,7 @@ func TestViews(t *testing.T) {
 		}
 		got = append(got, name)
 	}
-	if want := "[access_log access_log_clients activities api_keys client_contacts client_counts client_past client_times client_values client_words clients custom_fields default_views desks employee_desks employee_periods employee_projects employees erasures favourites freshness history history_hours history_places holds names notification_preferences notifications places projects record_statuses record_totals records registries role_periods roles sorts status_transitions tag_names tags templates view_favourites views]"; fmt.Sprint(got) != want {
+	if want := "[access_log access_log_clients activities api_keys client_contacts client_counts client_past client_times client_values client_words clients custom_fields default_views desks employee_desks employee_periods employee_projects employees erasures favourites freshness history history_hours history_places holds names notification_preferences notifications places projects record_statuses record_totals records registries retention_rules role_periods roles sorts status_transitions tag_names tags templates view_favourites views]"; fmt.Sprint(got) != want {
 		t.Errorf("views %v, want %s", got, want)
 	}
 }

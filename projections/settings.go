@@ -8,8 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/domain"
+	"annals/domain/client"
 	"annals/domain/field"
 	"annals/domain/project"
+	"annals/domain/retention"
 	"annals/domain/tag"
 	"annals/internal/eventlog"
 )
@@ -21,20 +23,21 @@ var (
 	settingsIndexes string
 )
 
-// settings is what people define for their clients: custom fields, tags, and changes of
-// status.
+// settings is what people define for their clients: custom fields, tags, rules of
+// retention, and changes of status.
 var settings = &Projector{
-	Name: "settings", Version: 1, Tables: settingsTables, Indexes: settingsIndexes,
+	Name: "settings", Version: 2, Tables: settingsTables, Indexes: settingsIndexes,
 	Found:   []string{"tag_names"},
 	Apply:   applySettings,
-	Inserts: []*Insert{insertCustomField, insertTag},
-	Updates: []*Update{changeCustomField, retireCustomField, changeTag, retireTag, mergeTag},
+	Inserts: []*Insert{insertCustomField, insertTag, insertRetention},
+	Updates: []*Update{changeCustomField, retireCustomField, changeTag, retireTag, mergeTag, changeRetention},
 }
 
 var (
 	insertCustomField = NewInsert("custom_fields", "id", "project_id", "key", "type", "label", "help", "heading", "ordinal", "required", "unique_values",
 		"initial", "options", "created_at", "updated_at")
-	insertTag = NewInsert("tags", "id", "project_id", "key", "label", "label_key", "colour", "description", "created_at", "updated_at")
+	insertTag       = NewInsert("tags", "id", "project_id", "key", "label", "label_key", "colour", "description", "created_at", "updated_at")
+	insertRetention = NewInsert("retention_rules", "id", "project_id", "name", "statuses", "since", "days", "action", "created_at", "updated_at")
 
 	changeCustomField = NewUpdate("custom_fields", "id", `updated_at = $2, label = $3, help = $4, heading = $5, ordinal = $6, required = $7, unique_values = $8,
 		initial = $9, options = $10`)
@@ -42,6 +45,7 @@ var (
 	changeTag         = NewUpdate("tags", "id", `updated_at = $2, label = $3, label_key = $4, colour = $5, description = $6`)
 	retireTag         = NewUpdate("tags", "id", `updated_at = $2, retired_at = $3`)
 	mergeTag          = NewUpdate("tags", "id", `updated_at = $2, merged_into = $3`)
+	changeRetention   = NewUpdate("retention_rules", "id", `updated_at = $2, name = $3, statuses = $4, since = $5, days = $6, action = $7`)
 )
 
 const (
@@ -49,9 +53,10 @@ const (
 	// A tag that takes a name again has it already.
 	addTagName = `insert into tag_names (project_id, name, name_key, tag_id, label, label_key)
 		select coalesce(project_id, '00000000-0000-0000-0000-000000000000'), $2, $3, id, $2, $3 from tags where id = $1 on conflict (project_id, name) do nothing`
-	relabel        = `update tag_names set label = $2, label_key = $3 where tag_id = $1`
-	mergeTagNames  = `update tag_names n set tag_id = t.id, label = t.label, label_key = t.label_key from tags t where n.tag_id = $1 and t.id = $2`
-	setTransitions = `insert into status_transitions (project_id, allowed) values ($1, $2) on conflict (project_id) do update set allowed = excluded.allowed`
+	relabel         = `update tag_names set label = $2, label_key = $3 where tag_id = $1`
+	mergeTagNames   = `update tag_names n set tag_id = t.id, label = t.label, label_key = t.label_key from tags t where n.tag_id = $1 and t.id = $2`
+	deleteRetention = `delete from retention_rules where id = $1`
+	setTransitions  = `insert into status_transitions (project_id, allowed) values ($1, $2) on conflict (project_id) do update set allowed = excluded.allowed`
 )
 
 func applySettings(b *pgx.Batch, r *eventlog.Record) {
@@ -62,6 +67,9 @@ func applySettings(b *pgx.Batch, r *eventlog.Record) {
 	case tag.Event:
 		b.Queue(newRevision, domain.Tag, r.Revision)
 		applyTag(b, r, e)
+	case retention.Event:
+		b.Queue(newRevision, domain.Retention, r.Revision)
+		applyRetention(b, r, e)
 	case project.TransitionsChanged:
 		var allowed []byte
 		if e.To != nil {
@@ -113,6 +121,28 @@ func applyTag(b *pgx.Batch, r *eventlog.Record, e tag.Event) {
 	case tag.Restored:
 		retireTag.Queue(b, orNull(e.TagID), at, nil)
 	}
+}
+
+func applyRetention(b *pgx.Batch, r *eventlog.Record, e retention.Event) {
+	at := r.Meta.At
+	switch e := e.(type) {
+	case retention.Defined:
+		insertRetention.Queue(b, orNull(e.RuleID), orNull(e.ProjectID), e.Name, statuses(e.Statuses), string(e.Since), e.Days, string(e.Action), at, at)
+	case retention.Changed:
+		to := e.To
+		changeRetention.Queue(b, orNull(e.RuleID), at, to.Name, statuses(to.Statuses), string(to.Since), to.Days, string(to.Action))
+	case retention.Deleted:
+		b.Queue(deleteRetention, orNull(e.RuleID))
+	}
+}
+
+// statuses is statuses of clients as they are stored.
+func statuses(all []client.Status) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = string(s)
+	}
+	return out
 }
 
 // asJSON is what was read from JSON before.

@@ -1,5 +1,5 @@
--- What people define for their clients: custom fields and tags, for a project or for all, and which
--- changes of status there are in a project.
+-- What people define for their clients: custom fields, tags and rules of retention, for a project or for all, and
+-- which changes of status there are in a project.
 create table custom_fields (
     id            uuid primary key,
     project_id    uuid, -- null: clients of all projects have it
@@ -44,6 +44,19 @@ create table tag_names (
     primary key (project_id, name)
 );
 
+-- By which clients are erased when what is known of them is needed no longer.
+create table retention_rules (
+    id         uuid primary key,
+    project_id uuid, -- null: clients of all projects
+    name       text not null,
+    statuses   text[] not null, -- none: all
+    since      text not null,
+    days       int not null,
+    action     text not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+
 create table status_transitions (
     project_id uuid primary key,
     allowed    jsonb -- null: all
@@ -64,6 +77,12 @@ create policy visible on custom_fields to public using (
 
 alter table tags enable row level security;
 create policy visible on tags to public using (
+    (select current_setting('annals.all', true) = 'on')
+    or project_id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[])
+    or project_id is null and (select nullif(current_setting('annals.actor', true), '')) is not null);
+
+alter table retention_rules enable row level security;
+create policy visible on retention_rules to public using (
     (select current_setting('annals.all', true) = 'on')
     or project_id = any ((select nullif(current_setting('annals.projects', true), '')::uuid[])::uuid[])
     or project_id is null and (select nullif(current_setting('annals.actor', true), '')) is not null);

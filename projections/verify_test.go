@@ -23,6 +23,7 @@ import (
 	"annals/domain/inbox"
 	"annals/domain/project"
 	"annals/domain/record"
+	"annals/domain/retention"
 	"annals/domain/role"
 	"annals/domain/template"
 	"annals/domain/view"
@@ -47,7 +48,7 @@ var altered = map[string]struct{ value, null string }{
 }
 
 // ofFewRows are tables that have no more rows than this, whatever happens.
-var ofFewRows = map[string]int{"registries": 2}
+var ofFewRows = map[string]int{"registries": 3}
 
 // Whatever is changed in any column of any table, down to a byte, is found and named.
 // The log has events of all types, so that there is something in each column.
@@ -92,6 +93,10 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		for _, of := range []favourite.Of{{EmployeeID: c.manager, ClientID: uuid.New()}, {EmployeeID: c.manager, ViewID: uuid.New()}} {
 			w.append(domain.Favourite, of.ID(), favourite.Starred{Of: of})
 		}
+		old, gone := retention.Settings{Name: "Old", Since: retention.Created, Days: 30, Action: retention.Propose}, uuid.New()
+		w.append(domain.Retention, retention.Ref().ID, retention.Defined{RuleID: uuid.New(), ProjectID: c.project, Settings: old}, retention.Defined{RuleID: gone, Settings: old},
+			retention.Changed{RuleID: gone, From: old, To: retention.Settings{Name: "Older", Statuses: []client.Status{client.Lead}, Since: retention.Deactivated, Days: 60, Action: retention.Erase}},
+			retention.Deleted{RuleID: gone}, retention.Defined{RuleID: uuid.New(), Settings: retention.Settings{Name: "All", Statuses: []client.Status{client.Active}, Since: retention.StatusChanged, Days: 90, Action: retention.Erase}})
 		w.append(domain.Inbox, c.manager, inbox.PreferencesChanged{Preferences: inbox.Preferences{inbox.Due: inbox.Email}})
 	}
 	anything := rapid.Custom(func(t *rapid.T) bool { r.event(t); return true })

@@ -306,6 +306,7 @@ func TestNothingIsShownUnrecorded(t *testing.T) {
 	b := a.EmployeeAs(t, "Bea", []string{"admin"}, nil, nil)
 	b.Post(t, "/api/v1/clients/"+client+"/assign", Map{"manager_id": nil}).Want(t, 200)
 	a.Get(t, "/api/v1/clients/"+client).Want(t, 200)
+	rule := a.Create(t, "/api/v1/retention-rules", Map{"name": "Unrecorded", "project_id": p, "since": "created", "days": 1, "action": "propose"})
 	away, err := eventlog.Open(eventlog.Config{ConnectionString: "esdb://127.0.0.1:1?tls=false"})
 	if err != nil {
 		t.Fatal(err)
@@ -322,7 +323,7 @@ func TestNothingIsShownUnrecorded(t *testing.T) {
 		if methods, _ := r.GetMethods(); !slices.Contains(methods, http.MethodGet) {
 			return nil
 		}
-		of := strings.HasPrefix(path, "/api/v1/clients") || path == "/api/v1/actions" || path == "/api/v1/employees/{id}/access-log"
+		of := strings.HasPrefix(path, "/api/v1/clients") || path == "/api/v1/actions" || path == "/api/v1/employees/{id}/access-log" || path == "/api/v1/retention-rules/{id}/due"
 		if !of || path == "/api/v1/clients/stream" { // which shows ids, and is none of these
 			return nil
 		}
@@ -333,6 +334,9 @@ func TestNothingIsShownUnrecorded(t *testing.T) {
 		id := client
 		if strings.Contains(path, "/employees/") {
 			id = a.ID
+		}
+		if strings.Contains(path, "/retention-rules/") {
+			id = rule
 		}
 		full := strings.NewReplacer("{id}", id, "{item}", item, "{kind}", "tickets").Replace(path)
 		got := a.Get(t, full)

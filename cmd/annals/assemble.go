@@ -106,6 +106,9 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, err := commands.NewRetention(s.commands, s.jobs); err != nil {
+		return err
+	}
 	if s.rules, err = processes.Open(ctx, s.pool, processes.Config{
 		Log: s.log, Logger: s.logger, Now: now,
 		Handlers: append(rules.Handlers(), processes.Handler{Name: "messages", Handle: messages.Follow}, erasures.Handler(), processes.Handler{Name: webhook.Handler, Handle: hooks.Follow}, processes.Handler{Name: "erased_list", Handle: backup.OpenErased(s.data).Follow}),

@@ -148,7 +148,7 @@ func (s State) admit(id domain.ID, by domain.Authority) (*Definition, error) {
 	if d == nil {
 		return nil, ErrAbsent
 	}
-	return d, registry.Admits(by, d.ProjectID, ErrAbsent)
+	return d, registry.Admits(by, d.ProjectID, ErrAbsent, domain.OrganisationManage)
 }
 
 var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,49}$`)
@@ -156,7 +156,7 @@ var keyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,49}$`)
 func (c Define) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
 	project := c.ProjectID.Value
 	var f domain.Faults
-	switch err := registry.CheckScope("project_id", project, w, by); {
+	switch err := registry.CheckScope("project_id", project, w, by, domain.OrganisationManage); {
 	case domain.KindOf(err) == domain.Forbidden:
 		return nil, err
 	case s.find(c.ID) != nil:

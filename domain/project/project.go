@@ -98,7 +98,7 @@ func decide(s State, c Command, _ domain.World, m domain.Meta) ([]Event, error) 
 		if !s.exists {
 			return nil, ErrAbsent
 		}
-		if err := registry.Admits(m.By, m.Aggregate, ErrAbsent); err != nil {
+		if err := registry.Admits(m.By, m.Aggregate, ErrAbsent, domain.OrganisationManage); err != nil {
 			return nil, err
 		}
 		to, err := c.Allowed.normal("allowed")

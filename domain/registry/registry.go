@@ -33,16 +33,20 @@ func Visible(by domain.Authority, project domain.ID) bool {
 	return project == domain.ID{} && len(by.Rights) > 0 || all == domain.Everywhere || by.Scope.Projects[project]
 }
 
-// Admits says whether somebody may change a definition that there is for a project:
-// absent if it does not exist for them.
-func Admits(by domain.Authority, project domain.ID, absent error) error {
+// Admits says whether somebody who has all that it needs there may change a definition
+// that there is for a project: absent if it does not exist for them.
+func Admits(by domain.Authority, project domain.ID, absent error, needs ...domain.Permission) error {
 	switch {
 	case !Visible(by, project):
 		return absent
-	case !by.MayIn(domain.OrganisationManage, project):
+	case !mayIn(by, project, needs):
 		return domain.ErrForbidden
 	}
 	return nil
+}
+
+func mayIn(by domain.Authority, project domain.ID, needs []domain.Permission) bool {
+	return !slices.ContainsFunc(needs, func(p domain.Permission) bool { return !by.MayIn(p, project) })
 }
 
 // Project is a project, as a decision about it refers to it: nothing for all projects.
@@ -53,13 +57,13 @@ func Project(id domain.ID) []domain.Ref {
 	return []domain.Ref{{Category: domain.Project, ID: id}}
 }
 
-// CheckScope faults a project for which somebody may not define anything, or that there
-// is not. With the world go the states of [Project].
-func CheckScope(field string, project domain.ID, w domain.World, by domain.Authority) error {
+// CheckScope faults a project for which somebody has not all that it needs to define
+// anything, or that there is not. With the world go the states of [Project].
+func CheckScope(field string, project domain.ID, w domain.World, by domain.Authority, needs ...domain.Permission) error {
 	switch refs := Project(project); {
-	case by.Rights[domain.OrganisationManage] < domain.InProjects:
+	case slices.ContainsFunc(needs, func(p domain.Permission) bool { return by.Rights[p] < domain.InProjects }):
 		return domain.ErrForbidden
-	case !by.MayIn(domain.OrganisationManage, project):
+	case !mayIn(by, project, needs):
 		return domain.OutOfReach(field, "project")
 	case len(refs) > 0 && !w.Has(refs[0]):
 		return domain.Fault(field, "unknown", "names no project")

@@ -163,13 +163,13 @@ func (s State) admit(id domain.ID, by domain.Authority) (*definition, error) {
 	if d == nil {
 		return nil, ErrAbsent
 	}
-	return d, registry.Admits(by, d.project, ErrAbsent)
+	return d, registry.Admits(by, d.project, ErrAbsent, domain.OrganisationManage)
 }
 
 func (c Define) decide(s State, w domain.World, by domain.Authority) ([]Event, error) {
 	project := c.ProjectID.Value
 	var f domain.Faults
-	switch err := registry.CheckScope("project_id", project, w, by); {
+	switch err := registry.CheckScope("project_id", project, w, by, domain.OrganisationManage); {
 	case domain.KindOf(err) == domain.Forbidden:
 		return nil, err
 	case s.find(c.ID) != nil:

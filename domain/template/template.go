@@ -96,7 +96,7 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 	if !s.exists {
 		return nil, ErrAbsent
 	}
-	if err := registry.Admits(m.By, s.ProjectID, ErrAbsent); err != nil {
+	if err := registry.Admits(m.By, s.ProjectID, ErrAbsent, domain.OrganisationManage); err != nil {
 		return nil, err
 	}
 	switch c := c.(type) {
@@ -123,7 +123,7 @@ func (c Create) decide(s State, w domain.World, m domain.Meta) ([]Event, error) 
 		return nil, ErrExists
 	}
 	var f domain.Faults
-	f.Add(registry.CheckScope("project_id", c.ProjectID.Value, w, m.By))
+	f.Add(registry.CheckScope("project_id", c.ProjectID.Value, w, m.By, domain.OrganisationManage))
 	d, err := c.normal(Definition{})
 	f.Add(err)
 	if err := f.Err(); err != nil {

@@ -11,10 +11,21 @@ import (
 
 // Commands to what is defined for clients, and to one's own inbox.
 
-// managesHere says whether somebody manages the organisation of a project, or of all.
-func (v viewer) managesHere(project id) bool {
-	reach := v.rights["organisation.manage"]
+// mayHere says whether a permission reaches what belongs to a project, or to all.
+func (v viewer) mayHere(permission string, project id) bool {
+	reach := v.rights[permission]
 	return reach == all || reach == assigned && v.projects[project]
+}
+
+// managesHere says whether somebody manages the organisation of a project, or of all.
+func (v viewer) managesHere(project id) bool { return v.mayHere("organisation.manage", project) }
+
+// definesHere says whether somebody may define something for a project, or for all.
+func (v viewer) definesHere(kind string, project id) bool {
+	if kind == "retention" { // by which clients are erased
+		return v.mayHere("clients.erase", project) && v.mayHere("clients.view", project)
+	}
+	return v.managesHere(project)
 }
 
 // assigned is the reach into projects, where a parameter has its name.
@@ -33,7 +44,10 @@ func (a *asker) fireDefine(route string) {
 		case "template":
 			body["default_language"], body["texts"] = "en", map[string]template.Text{"en": {Subject: "Hello", Text: "Hello"}}
 		}
-		if r, done := a.fire(shot{route: route, body: body, want: whether(a.v.managesHere(in), http.StatusCreated)}); done {
+		if kind == "retention" {
+			body["since"], body["days"], body["action"] = "created", 1, "propose"
+		}
+		if r, done := a.fire(shot{route: route, body: body, want: whether(a.v.definesHere(kind, in), http.StatusCreated)}); done {
 			if a.defined[made(r)] = d; kind == "template" {
 				a.ends[eventlog.Stream(domain.Template, made(r))] = 0
 			}
@@ -46,13 +60,13 @@ func (a *asker) overDefinition(d definition) int {
 	switch {
 	case d.project == none && len(a.v.rights) == 0, !a.v.seesDefinition(d):
 		return http.StatusNotFound
-	case !a.v.managesHere(d.project):
+	case !a.v.definesHere(d.kind, d.project):
 		return http.StatusForbidden
 	}
 	return 0
 }
 
-// fireRedefine changes, retires or restores what is defined: one of each kind of target.
+// fireRedefine changes, retires, restores or deletes what is defined: one of each kind of target.
 func (a *asker) fireRedefine(route string) {
 	kind := kindOfRoute(route)
 	kinds := map[int][]id{}
@@ -79,6 +93,13 @@ func (a *asker) fireRedefine(route string) {
 		case strings.HasSuffix(route, "/merge"):
 			a.fireMerge(s, n, d)
 			continue
+		case strings.HasPrefix(route, "DELETE"):
+			if _, done := a.fire(s); done {
+				delete(a.defined, n)
+			}
+			continue
+		case kind == "retention":
+			s.body = obj{"days": 2 + a.rnd.IntN(100)}
 		case kind == "field":
 			s.body = obj{"help": unique("help")}
 		case kind == "tag":

@@ -2,6 +2,7 @@ package leaks_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -9,19 +10,23 @@ import (
 	"testing"
 
 	"annals/domain"
+	clients "annals/domain/client"
 	fields "annals/domain/field"
+	"annals/domain/retention"
 	"annals/domain/tag"
 	"annals/domain/template"
 	"annals/internal/apitest"
 )
 
-// definition is a custom field, a tag or a template: of the clients of a project, or of all.
+// definition is a custom field, a tag, a template or a rule of retention: of the clients of
+// a project, or of all.
 type definition struct {
-	kind    string
-	project id // none: of all
-	name    string
-	retired bool
-	merged  bool // a tag, into another
+	kind     string
+	project  id // none: of all
+	name     string
+	retired  bool
+	merged   bool     // a tag, into another
+	statuses []string // of a rule; none: all
 }
 
 func position(text string) (int64, error) { return strconv.ParseInt(text, 10, 64) }
@@ -41,7 +46,7 @@ func (o *org) define(t *testing.T) {
 		} else {
 			o.addField(t, p, fmt.Sprintf("all_%d", number), fields.Text, false)
 		}
-		for _, kind := range []string{"tag", "template"} {
+		for _, kind := range []string{"tag", "template", "retention"} {
 			if o.chance(75) || p == none {
 				o.addDefinition(t, kind, p)
 			}
@@ -69,7 +74,20 @@ func (o *org) addDefinition(t *testing.T, kind string, project id) {
 	d := definition{kind: kind, project: project, name: fmt.Sprintf("%s %s %d", kind, o.name, len(o.defined))}
 	texts := map[string]template.Text{"en": {Subject: d.name, Text: "Hello {{client.name}}"}}
 	n := o.newID()
+	rule := retention.Settings{Name: d.name, Since: retention.Created, Days: 1, Action: retention.Propose}
+	if kind == "retention" {
+		for _, status := range some(o.rnd, clients.Statuses, 50) {
+			rule.Statuses, d.statuses = append(rule.Statuses, status), append(d.statuses, string(status))
+		}
+	}
 	switch {
+	case o.boss != nil && kind == "retention":
+		n = parse(o.boss.Post(t, "/api/v1/retention-rules", obj{
+			"project_id": orNull(project), "name": d.name, "since": rule.Since, "days": rule.Days, "action": rule.Action, "statuses": append([]string{}, d.statuses...),
+		}).Want(t, 201).Text("id"))
+		o.w.ends[retention.Ref().Stream()]++
+	case kind == "retention":
+		o.write(t, domain.Retention, retention.Ref().ID, retention.Defined{RuleID: n, ProjectID: project, Settings: rule})
 	case o.boss != nil && kind == "tag":
 		n = parse(o.boss.Post(t, "/api/v1/tags", obj{"project_id": orNull(project), "name": d.name}).Want(t, 201).Text("id"))
 		o.w.ends[tag.Ref().Stream()]++
@@ -96,7 +114,7 @@ func (v viewer) seesDefinition(d definition) bool {
 }
 
 // definitionRoutes are where they are, by their kinds.
-var definitionRoutes = map[string]string{"field": "custom-fields", "tag": "tags", "template": "templates"}
+var definitionRoutes = map[string]string{"field": "custom-fields", "tag": "tags", "template": "templates", "retention": "retention-rules"}
 
 func kindOfRoute(route string) string {
 	for kind, path := range definitionRoutes {
@@ -130,7 +148,7 @@ func (a *asker) readDefinitions(route string) {
 		}
 	}
 	retired := ""
-	if a.chance(25) {
+	if kind != "retention" && a.chance(25) {
 		retired = pick(a.rnd, []string{"true", "false"})
 		q.Set("retired", retired)
 	}
@@ -144,6 +162,43 @@ func (a *asker) readDefinitions(route string) {
 		}
 	}
 	a.list("/api/v1/"+definitionRoutes[kind], q, []string{"created_at", "-updated_at"}, want, "id", definitionItem)
+}
+
+// readDue: who is due by a rule, as far as they see them, is for who may erase or hold them,
+// or sees what others did. Whoever was made by now is due, unless over HTTP just now.
+func (a *asker) readDue(route string) {
+	ids := a.definedHere("retention")
+	if len(ids) == 0 {
+		return
+	}
+	n := pick(a.rnd, ids)
+	d, of := a.defined[n], []string{"clients.erase", "clients.hold", "audit.view"}
+	told := slices.ContainsFunc(of, func(p string) bool { return a.v.rights[p] > nothing })
+	if !a.v.seesDefinition(d) || !told {
+		if r := a.get(at(route, n)); !a.v.seesDefinition(d) {
+			a.isAbsent(route, r)
+		} else if r.status != http.StatusForbidden || r.code() != "forbidden" {
+			a.wrong(r.request, "they see the rule, and nobody who is due: want 403, got %d %s", r.status, r.body)
+		}
+		return
+	}
+	want := map[string]string{}
+	for _, o := range a.w.orgs {
+		for m, c := range o.now.clients {
+			in := (d.project == none || d.project == c.project) && (len(d.statuses) == 0 || slices.Contains(d.statuses, c.status))
+			if in && o.boss == nil && a.v.sees(c.place) && slices.ContainsFunc(of, func(p string) bool { return a.v.reaches(p, c.place) }) {
+				want[m.String()] = line(c.first+" "+c.last, c.project, c.status, c.held)
+			}
+		}
+	}
+	a.list("/api/v1/retention-rules/"+n.String()+"/due", nil, []string{"due_since", "-due_since"}, want, "client.id", func(m apitest.Map) string {
+		return line(field(m, "client", "name"), field(m, "project", "id"), text(m["status"]), m["held"])
+	})
+	a.one("GET /api/v1/retention-rules/{id}", n, true, func(r answer) {
+		if due, _ := r.json()["due"].(apitest.Map); due["count"] != float64(min(len(want), 1000)) {
+			a.wrong(r.request, "%d are due, and not %v", len(want), due)
+		}
+	})
 }
 
 func (a *asker) definedHere(kind string) (out []id) {

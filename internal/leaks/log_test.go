@@ -34,7 +34,7 @@ type org struct {
 
 	furnished bool                     // something belongs to its clients
 	things    map[id]thing             // that
-	defined   map[id]definition        // custom fields, tags and templates
+	defined   map[id]definition        // custom fields, tags, templates and rules of retention
 	partners  map[id]id                // whom clients have in a custom field
 	codes     map[id]string            // what they have in one that is to be different for each
 	stories   map[id][]event           // of clients, with what belongs to them

@@ -70,13 +70,16 @@ func init() {
 		"GET /api/v1/webhooks/{id}/deliveries":            nil,
 		"GET /api/v1/webhooks/{id}/deliveries/{delivery}": nil,
 
-		"GET /api/v1/tags":                   (*asker).readDefinitions,
-		"GET /api/v1/tags/{id}":              (*asker).readDefinition,
-		"GET /api/v1/templates":              (*asker).readDefinitions,
-		"GET /api/v1/templates/{id}":         (*asker).readDefinition,
-		"GET /api/v1/templates/placeholders": (*asker).readPlaceholders,
-		"GET /api/v1/views":                  (*asker).readViews,
-		"GET /api/v1/views/{id}":             (*asker).readView,
+		"GET /api/v1/tags":                     (*asker).readDefinitions,
+		"GET /api/v1/tags/{id}":                (*asker).readDefinition,
+		"GET /api/v1/templates":                (*asker).readDefinitions,
+		"GET /api/v1/templates/{id}":           (*asker).readDefinition,
+		"GET /api/v1/templates/placeholders":   (*asker).readPlaceholders,
+		"GET /api/v1/retention-rules":          (*asker).readDefinitions,
+		"GET /api/v1/retention-rules/{id}":     (*asker).readDefinition,
+		"GET /api/v1/retention-rules/{id}/due": (*asker).readDue,
+		"GET /api/v1/views":                    (*asker).readViews,
+		"GET /api/v1/views/{id}":               (*asker).readView,
 	}
 }
 
@@ -174,7 +177,7 @@ func (o *org) read(t *testing.T) {
 }
 
 // furnishing are the routes that tell of what belongs to clients, or is defined for them.
-var furnishing = regexp.MustCompile(`/(actions|activity|documents|records|custom-fields|notifications|tags|templates|views)\b`)
+var furnishing = regexp.MustCompile(`/(actions|activity|documents|records|custom-fields|notifications|retention-rules|tags|templates|views)\b`)
 
 // often is how often these are asked, in percent: where there is nothing, there is little
 // to learn.

@@ -18,6 +18,7 @@ import (
 	"annals/domain"
 	"annals/domain/employee"
 	fields "annals/domain/field"
+	"annals/domain/retention"
 	"annals/domain/tag"
 	"annals/internal/access"
 	"annals/internal/apitest"
@@ -95,7 +96,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{s: apitest.Start(t), quick: mux.NewRouter(), absent: map[string]answer{}, tally: map[int]int{}}
-	w.registries, w.ends = map[string]bool{fields.Ref().Stream(): true, tag.Ref().Stream(): true}, map[string]eventlog.Revision{}
+	w.registries, w.ends = map[string]bool{fields.Ref().Stream(): true, tag.Ref().Stream(): true, retention.Ref().Stream(): true}, map[string]eventlog.Revision{}
 	w.s.Reads.Patience = time.Minute // the machine is busy, and nobody waits for what does not come
 	var known sync.Map               // to have to look it up anew is what takes longest, and nothing changes while we ask
 	api := httpapi.New(w.quick, httpapi.Config{
