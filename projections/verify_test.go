@@ -92,6 +92,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		for _, of := range []favourite.Of{{EmployeeID: c.manager, ClientID: uuid.New()}, {EmployeeID: c.manager, ViewID: uuid.New()}} {
 			w.append(domain.Favourite, of.ID(), favourite.Starred{Of: of})
 		}
+		w.rotate(c)
 		w.append(domain.Inbox, c.manager, inbox.PreferencesChanged{Preferences: inbox.Preferences{inbox.Due: inbox.Email}})
 	}
 	anything := rapid.Custom(func(t *rapid.T) bool { r.event(t); return true })
