@@ -30,7 +30,7 @@ type backend struct {
 	pool       *pgxpool.Pool
 	master     *eventschema.Masters
 	using      context.Context //nolint:containedctx // ends with the right to wrap by the master key, see package rotation
-	eventStore string // connection string
+	eventStore string          // connection string
 	log        *eventlog.Log
 	node       *esnode.Node     // nil unless it runs in this process
 	private    *postgres.Server // nil unless the database is private

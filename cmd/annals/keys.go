@@ -58,7 +58,7 @@ again.`,
 		}
 		r := &rotating{backend: b, out: cmd.OutOrStdout()}
 		err = r.alone(ctx, func(ctx context.Context) error { return r.run(ctx, cmd) })
-		return errors.Join(err, b.close()) //nolint:contextcheck // what ended ctx must not end the closing
+		return errors.Join(err, b.close())
 	}
 	return group("keys", "Work with the master key", cmd)
 }

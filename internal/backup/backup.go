@@ -70,7 +70,7 @@ type Manifest struct {
 	At        time.Time  `json:"at"`  // of the snapshot
 	Master    string     `json:"master"`
 	Former    []string   `json:"former,omitempty"` // master keys that some of it may be wrapped by still
-	Head      int64      `json:"head"` // position of the last event
+	Head      int64      `json:"head"`             // position of the last event
 	Tables    []Table    `json:"tables"`
 	Sequences []Sequence `json:"sequences"`
 	Documents File       `json:"documents"` // the list of them

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"annals/domain"
@@ -60,20 +61,26 @@ func Use(ctx context.Context, db *pgxpool.Pool, master string) (held context.Con
 
 // Alone has former keys be nobody's until it is released: [ErrInUse] while they are.
 func Alone(ctx context.Context, db *pgxpool.Pool, m *eventschema.Masters) (held context.Context, release func(), err error) {
-	held, release = ctx, func() {}
-	for _, f := range m.Former() {
-		next, end, err := lease.Try(held, db.Config().ConnConfig, name(f.ID()))
-		if err != nil {
-			release()
-			if errors.Is(err, lease.ErrHeld) {
-				err = fmt.Errorf("%w, %s", ErrInUse, f.ID())
-			}
-			return nil, nil, err
-		}
-		before := release
-		held, release = next, func() { end(); before() }
+	return alone(ctx, db.Config().ConnConfig, m.Former())
+}
+
+func alone(ctx context.Context, conf *pgx.ConnConfig, former []*eventschema.LocalMaster) (held context.Context, release func(), err error) {
+	if len(former) == 0 {
+		return ctx, func() {}, nil
 	}
-	return held, release, nil
+	first, end, err := lease.Try(ctx, conf, name(former[0].ID()))
+	if errors.Is(err, lease.ErrHeld) {
+		return nil, nil, fmt.Errorf("%w, %s", ErrInUse, former[0].ID())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	held, others, err := alone(first, conf, former[1:])
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return held, func() { others(); end() }, nil
 }
 
 // Run wraps everything anew. Its context has to be that of [Alone].
@@ -113,7 +120,7 @@ var tables = []table{
 	sealed("annals_webhooks.keys", "sealed", "webhook_id", "id", ofWebhook, func(s *Summary) *int64 { return &s.Hooks }),
 	{
 		name: "annals_mail.messages", count: func(s *Summary) *int64 { return &s.Mails },
-		page:   `select id, id, wrapped, master from annals_mail.messages where wrapped is not null and (id, id) > ($1, $2) order by id limit $3`,
+		page:   `select id as owner, id, wrapped, master from annals_mail.messages where wrapped is not null and id > $1 and id > $2 order by id limit $3`,
 		update: `update annals_mail.messages set wrapped = $4, master = $5 where id = $1 and id = $2 and wrapped = $3`,
 		again: func(ctx context.Context, m eventschema.Master, r row) ([]byte, error) {
 			key, err := m.Unwrap(ctx, r.Master, r.ID, r.Bytes)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,18 +132,18 @@ func TestRotation(t *testing.T) {
 	letter := mailed(t, former, key(1))
 
 	// Clients come and change while the keys are wrapped anew.
-	writing, stop := context.WithCancel(t.Context())
+	var stopped atomic.Bool
 	var wg sync.WaitGroup
 	var meanwhile []string
 	now := admin.At(s)
 	wg.Go(func() {
-		for i := 0; writing.Err() == nil; i++ {
+		for i := 0; !stopped.Load(); i++ {
 			meanwhile = append(meanwhile, now.Client(t, project, "Meanwhile "+strconv.Itoa(i)))
 			now.Post(t, "/api/v1/clients/"+clients[1+i%39]+"/notes", apitest.Map{"text": "note " + strconv.Itoa(i)}).Want(t, 201)
 		}
 	})
 	sum := run(t, s, both)
-	stop()
+	stopped.Store(true)
 	wg.Wait()
 	if sum != (rotation.Summary{Keys: 41, Factors: 1, Hooks: 1, Mails: 1}) { // an administrator and the person have a key as well
 		t.Errorf("%+v", sum)
@@ -238,7 +239,7 @@ func TestKilled(t *testing.T) {
 	mailed(t, former, key(1))
 	kills := 0
 	for patience := 30 * time.Millisecond; ; patience += time.Duration(rand.IntN(20)) * time.Millisecond {
-		worker := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test itself
+		worker := exec.CommandContext(t.Context(), os.Args[0])
 		worker.Env = append(os.Environ(), "ANNALS_ROTATION_LOG="+s.EventStore(), "ANNALS_ROTATION_DATABASE="+s.Database)
 		worker.Stderr = t.Output()
 		if err := worker.Start(); err != nil {
