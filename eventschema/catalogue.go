@@ -81,6 +81,8 @@ var catalogue = map[string][]version{
 	"inbox.preferences_changed":   {now[inbox.PreferencesChanged]()},
 	"inbox.read":                  {now[inbox.Read]()},
 	"key.created":                 {now[KeyCreated]()},
+	"key.master_retired":          {now[MasterRetired]()},
+	"key.rewrapped":               {now[KeyRewrapped]()},
 	"message.bounced":             {now[message.Bounced]()},
 	"message.composed":            {now[message.Composed]()},
 	"message.failed":              {now[message.Failed]()},

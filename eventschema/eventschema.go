@@ -29,11 +29,27 @@ type Metadata struct {
 	Code    string `json:"mac,omitempty"` // see [Authenticator]
 }
 
-// KeyCreated is the only event of a key stream: the data key of the aggregate
+// KeyCreated is the first event of a key stream: the data key of the aggregate
 // with the same id, wrapped by the master key.
 type KeyCreated struct {
 	Master  string `json:"master"`  // names the master key
 	Wrapped []byte `json:"wrapped"` // see [Master]
+}
+
+// KeyRewrapped is the same data key, wrapped by another master key: of a key stream, the
+// last event counts.
+type KeyRewrapped struct {
+	Master  string `json:"master"`
+	Wrapped []byte `json:"wrapped"`
+}
+
+// MasterRetired says, in the stream of [Masters], that a master key writes nothing from
+// here on, and keeps what the codes of events are checked with that it has written. Told
+// again, it is wrapped by another master key.
+type MasterRetired struct {
+	Retired string `json:"retired"` // names the master key that writes nothing any more
+	Master  string `json:"master"`  // names the one that has wrapped
+	Wrapped []byte `json:"wrapped"` // the key of the codes, see [Authenticator]
 }
 
 // KeyDestroyed is how a reader of the log is told that a key stream is gone for

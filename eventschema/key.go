@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"annals/domain"
 )
@@ -132,4 +133,34 @@ func (m *LocalMaster) Unwrap(_ context.Context, master string, id domain.ID, wra
 		return nil, fmt.Errorf("data key of %s has %d bytes", id, len(plain))
 	}
 	return (*DataKey)(plain), nil
+}
+
+// Masters is the master key that wraps, and former ones, by which there may be data keys
+// still that were wrapped before.
+type Masters struct {
+	*LocalMaster
+	former []*LocalMaster
+}
+
+// NewMasters returns the master key with former ones.
+func NewMasters(master *LocalMaster, former ...*LocalMaster) *Masters {
+	return &Masters{master, former}
+}
+
+// Former are those that wrap nothing any more.
+func (m *Masters) Former() []*LocalMaster { return m.former }
+
+// Has says whether the master key of that name is one of them.
+func (m *Masters) Has(name string) bool {
+	return name == m.id || slices.ContainsFunc(m.former, func(f *LocalMaster) bool { return f.id == name })
+}
+
+// Unwrap implements [Master].
+func (m *Masters) Unwrap(ctx context.Context, master string, id domain.ID, wrapped []byte) (*DataKey, error) {
+	for _, f := range m.former {
+		if f.id == master {
+			return f.Unwrap(ctx, master, id, wrapped)
+		}
+	}
+	return m.LocalMaster.Unwrap(ctx, master, id, wrapped)
 }

@@ -2,6 +2,7 @@ package eventschema
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -113,5 +114,49 @@ func TestMetadata(t *testing.T) {
 		if err == nil && m.Version != 0 {
 			t.Errorf("%q is read as %+v", bad, m)
 		}
+	}
+}
+
+// TestMasters: the first wraps, all of them unwrap, and what codes are checked with outlives
+// the master key that made them.
+func TestMasters(t *testing.T) {
+	ctx, id := t.Context(), uuid.New()
+	var keys [3]*LocalMaster
+	for i := range keys {
+		var err error
+		if keys[i], err = NewLocalMaster(bytes.Repeat([]byte{byte(i)}, 32)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both := NewMasters(keys[1], keys[0])
+	key := NewDataKey()
+	for i, by := range []Master{keys[0], both, keys[2]} {
+		wrapped, err := by.Wrap(ctx, id, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := both.Unwrap(ctx, by.ID(), id, wrapped)
+		if known := i < 2; known != (err == nil) || known && *got != *key || !known && !errors.Is(err, ErrMaster) {
+			t.Errorf("wrapped by %s: %v", by.ID(), err)
+		}
+	}
+	if both.ID() != keys[1].ID() || !both.Has(keys[0].ID()) || both.Has(keys[2].ID()) {
+		t.Error("another one wraps")
+	}
+	signed := keys[0].Authenticator().Sign("a-1", 0, id, "a.b", nil, []byte(`{"x":1}`))
+	told, err := RetireMaster(ctx, both, keys[0].ID(), keys[0].Authenticator())
+	if err != nil || told.Retired != keys[0].ID() || told.Master != both.ID() {
+		t.Fatalf("%+v, %v", told, err)
+	}
+	codes, err := told.Codes(ctx, keys[1])
+	if err != nil || codes.Check("a-1", 0, id, "a.b", nil, signed) != Authentic || codes.Check("a-1", 1, id, "a.b", nil, signed) != Forged {
+		t.Errorf("%v", err)
+	}
+	if _, err := told.Codes(ctx, keys[0]); !errors.Is(err, ErrMaster) {
+		t.Errorf("by the one that was retired: %v", err)
+	}
+	told.Retired = keys[2].ID()
+	if _, err := told.Codes(ctx, keys[1]); err == nil {
+		t.Error("they pass for those of another one")
 	}
 }

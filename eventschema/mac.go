@@ -2,11 +2,13 @@ package eventschema
 
 import (
 	"bytes"
+	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 
 	"annals/domain"
 )
@@ -25,8 +27,45 @@ func newAuthenticator(secret []byte) *Authenticator {
 	if err != nil {
 		panic(err) // the length is fixed
 	}
+	return authenticatorOf(key)
+}
+
+func authenticatorOf(key []byte) *Authenticator {
 	sum := sha256.Sum256(append([]byte("annals/event\n"), key...))
 	return &Authenticator{key, sum[:hintLength]}
+}
+
+// RetireMaster returns the event that keeps what a master key's codes are checked with when
+// that key is there no more: it cannot be told from that.
+func RetireMaster(ctx context.Context, by Master, name string, codes *Authenticator) (MasterRetired, error) {
+	wrapped, err := by.Wrap(ctx, codesID(name), (*DataKey)(codes.key))
+	if err != nil {
+		return MasterRetired{}, fmt.Errorf("codes of master key %s: %w", name, err)
+	}
+	return MasterRetired{Retired: name, Master: by.ID(), Wrapped: wrapped}, nil
+}
+
+// Codes checks those of the master key that the event has retired.
+func (e MasterRetired) Codes(ctx context.Context, m Master) (*Authenticator, error) {
+	key, err := m.Unwrap(ctx, e.Master, codesID(e.Retired), e.Wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("codes of master key %s: %w", e.Retired, err)
+	}
+	return authenticatorOf(key[:]), nil
+}
+
+// MastersID is the id of the stream of keys that tells of retired master keys.
+var MastersID = idOf("annals/masters")
+
+// codesID binds a wrapped key of codes to the master key whose they are.
+func codesID(name string) domain.ID { return idOf("annals/codes\n" + name) }
+
+// idOf is a UUID of version 8 (RFC 9562 §5.8) that a text stands for.
+func idOf(text string) (id domain.ID) {
+	sum := sha256.Sum256([]byte(text))
+	copy(id[:], sum[:])
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
+	return id
 }
 
 const (
@@ -75,6 +114,7 @@ const (
 	Unsigned  Authenticity = iota // there is none: the event is older than codes, or was not written by Annals
 	Authentic                     // it is as it was written, where it was written
 	Foreign                       // it was made with another master key
+	Retired                       // it was made with a master key that had been retired before
 	Forged                        // it is not what was written, or not where
 )
 

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,10 +73,20 @@ func openDB(t *testing.T, url string) *pgxpool.Pool {
 
 func openLog(t *testing.T, address string) *eventlog.Log {
 	t.Helper()
-	master, err := eventschema.NewLocalMaster(make([]byte, 32))
+	return openLogUnder(t, address, eventschema.NewMasters(masterKey(t, 0), masterKey(t, 1)))
+}
+
+func masterKey(t *testing.T, n byte) *eventschema.LocalMaster {
+	t.Helper()
+	master, err := eventschema.NewLocalMaster(bytes.Repeat([]byte{n}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return master
+}
+
+func openLogUnder(t *testing.T, address string, master eventschema.Master) *eventlog.Log {
+	t.Helper()
 	log, err := eventlog.Open(eventlog.Config{ConnectionString: address, Master: master})
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +124,27 @@ func (w *world) appendRaw(category string, id uuid.UUID, typ, data string) {
 	}
 	w.at[eventlog.Stream(category, id)] = eventlog.Revision(res.NextExpectedVersion)
 	w.head = eventlog.Position{Commit: res.CommitPosition, Prepare: res.PreparePosition}
+}
+
+// rotate has clients come whose keys a former master key has wrapped, and those keys be
+// wrapped by the one of now.
+func (w *world) rotate(c company) {
+	w.t.Helper()
+	now := w.log
+	w.log = openLogUnder(w.t, w.address, masterKey(w.t, 1))
+	w.client(c, 30)
+	w.log = now
+	m := domain.Meta{Actor: domain.System, Command: uuid.New(), Correlation: uuid.New(), At: w.clock}
+	if err := now.Retire(w.t.Context(), m, masterKey(w.t, 1)); err != nil {
+		w.t.Fatal(err)
+	}
+	if sum, err := now.Rewrap(w.t.Context(), m, nil); err != nil || sum.Keys != 1 {
+		w.t.Fatalf("%+v, %v", sum, err)
+	}
+	var err error
+	if w.head, err = now.Head(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // erase destroys the key of an aggregate.

@@ -54,7 +54,7 @@ func applyHistory(b *pgx.Batch, r *eventlog.Record) {
 	case eventschema.KeyDestroyed:
 		b.Queue(forget, ref.ID, sealedCategories)
 		return
-	case eventschema.KeyCreated:
+	case eventschema.KeyCreated, eventschema.KeyRewrapped, eventschema.MasterRetired:
 		return // nothing happened to anybody
 	case inbox.Read, favourite.Event:
 		// That somebody has looked at their notifications, or has starred something, is

@@ -97,6 +97,7 @@ func TestVerifyFindsEveryChange(t *testing.T) {
 		w.append(domain.Retention, retention.Ref().ID, retention.Defined{RuleID: uuid.New(), ProjectID: c.project, Settings: old}, retention.Defined{RuleID: gone, Settings: old},
 			retention.Changed{RuleID: gone, From: old, To: retention.Settings{Name: "Older", Statuses: []client.Status{client.Lead}, Since: retention.Deactivated, Days: 60, Action: retention.Erase}},
 			retention.Deleted{RuleID: gone}, retention.Defined{RuleID: uuid.New(), Settings: retention.Settings{Name: "All", Statuses: []client.Status{client.Active}, Since: retention.StatusChanged, Days: 90, Action: retention.Erase}})
+		w.rotate(c)
 		w.append(domain.Inbox, c.manager, inbox.PreferencesChanged{Preferences: inbox.Preferences{inbox.Due: inbox.Email}})
 	}
 	anything := rapid.Custom(func(t *rapid.T) bool { r.event(t); return true })

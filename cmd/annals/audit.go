@@ -303,9 +303,13 @@ func verifyLive(ctx context.Context, cfg config, keyFile string, out, stderr io.
 		}
 		verifier, witnesses = keys.Log, append(witnesses, keys.Witnesses...)
 	}
+	authenticity, err := b.log.Authenticity(ctx)
+	if err != nil {
+		return err
+	}
 	faults := 0
 	live, err := audit.Verification{
-		Log: b.stored(), Tree: tree, Key: verifier, Witnesses: witnesses, Authenticity: b.log.Authenticity,
+		Log: b.stored(), Tree: tree, Key: verifier, Witnesses: witnesses, Authenticity: authenticity,
 	}.Live(ctx, func(f audit.Finding) {
 		if faults++; faults <= 1000 {
 			fmt.Fprintln(out, f)

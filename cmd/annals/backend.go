@@ -19,6 +19,7 @@ import (
 	"annals/internal/eventlog"
 	"annals/internal/masterkey"
 	"annals/internal/postgres"
+	"annals/internal/rotation"
 )
 
 // backend is what everything stands on: PostgreSQL and the log. Each is ours or
@@ -27,8 +28,9 @@ type backend struct {
 	config
 	database   string // URL
 	pool       *pgxpool.Pool
-	master     eventschema.Master
-	eventStore string // connection string
+	master     *eventschema.Masters
+	using      context.Context //nolint:containedctx // ends with the right to wrap by the master key, see package rotation
+	eventStore string          // connection string
 	log        *eventlog.Log
 	node       *esnode.Node     // nil unless it runs in this process
 	private    *postgres.Server // nil unless the database is private
@@ -52,26 +54,75 @@ func openBackend(ctx context.Context, cfg config, logger *slog.Logger, serving b
 	if _, err := os.Stat(filepath.Join(cfg.data, restoringFile)); err == nil && !cfg.restoring {
 		return nil, errRestoring
 	}
-	master, err := masterkey.Load(cfg.data, cfg.masterKey)
-	if err != nil {
+	if b.master, err = masterkey.Load(cfg.data, cfg.masterKey); err != nil {
 		return nil, err
 	}
-	b.master = master
 	if err := b.startPostgres(ctx, logger, serving); err != nil {
 		return nil, err
 	}
-	if err := b.startNode(ctx, logger, serving); err != nil {
+	if err := b.openLog(ctx, logger, serving); err != nil {
 		return nil, err
 	}
-	settings := eventlog.Config{ConnectionString: b.eventStore, Master: master, Logger: logger}
-	if cfg.forgetful {
+	return b, nil
+}
+
+// openLog is the rest of openBackend: from here on the process may wrap by the master key.
+func (b *backend) openLog(ctx context.Context, logger *slog.Logger, serving bool) (err error) {
+	if err := b.useMaster(ctx); err != nil {
+		return err
+	}
+	if err := b.startNode(ctx, logger, serving); err != nil {
+		return err
+	}
+	settings := eventlog.Config{ConnectionString: b.eventStore, Master: b.master, Logger: logger}
+	if b.forgetful {
 		settings.Keys, settings.WriteTimeout = 4096, time.Minute // nobody waits for a single one
 	}
 	if b.log, err = eventlog.Open(settings); err != nil {
-		return nil, err
+		return err
 	}
 	b.closers = append(b.closers, func(context.Context) error { b.log.Close(); return nil })
-	return b, nil
+	return nil
+}
+
+// useMaster says to others that this process wraps by its master key.
+func (b *backend) useMaster(ctx context.Context) error {
+	using, release, err := rotation.Use(context.WithoutCancel(ctx), b.pool, b.master.ID())
+	if err != nil {
+		return err
+	}
+	b.using = using
+	b.closers = append(b.closers, func(context.Context) error { release(); return nil })
+	return nil
+}
+
+// keepMaster goes on saying so for as long as ctx lasts, whatever becomes of connections. It
+// fails when the master key is being retired, or was: nothing may be wrapped by it any more.
+func (b *backend) keepMaster(ctx context.Context) error {
+	for {
+		select {
+		case <-b.using.Done():
+		case <-ctx.Done():
+			return nil
+		}
+		for {
+			err := b.useMaster(ctx)
+			if err == nil {
+				err = b.log.CheckMaster(ctx)
+			}
+			if err == nil {
+				break
+			}
+			if errors.Is(err, eventlog.ErrRetired) {
+				return err
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
 }
 
 func (b *backend) startPostgres(ctx context.Context, logger *slog.Logger, serving bool) (err error) {

@@ -74,6 +74,9 @@ func (c config) keyFiles() []string {
 
 func writeBackup(cmd *cobra.Command, b *backend, dir string, withKeys bool) error {
 	cfg := backup.Config{Database: b.database, Blobs: b.storage(), Master: b.master.ID(), App: version.String(), Now: now}
+	for _, f := range b.master.Former() {
+		cfg.Former = append(cfg.Former, f.ID())
+	}
 	if withKeys {
 		cfg.Keys = b.keyFiles()
 	}
@@ -173,8 +176,10 @@ func (r restore) placeKeys() error {
 	if err != nil {
 		return err
 	}
-	if master.ID() != r.Master {
-		return fmt.Errorf("the master key is another one (%s) than that of the backup (%s)", master.ID(), r.Master)
+	for _, needed := range append([]string{r.Master}, r.Former...) {
+		if !master.Has(needed) {
+			return fmt.Errorf("the master key is another one (%s) than that of the backup (%s)", master.ID(), needed)
+		}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ var settings = []setting{
 	{"ANNALS_DATABASE", "database", "", "postgres:// URL; empty: a private PostgreSQL", func(c *config) *string { return &c.database }},
 	{"ANNALS_AUDIT_KEY", "", "", "private key that signs checkpoints, as golang.org/x/mod/sumdb/note writes it; empty: generated once into the data directory", func(c *config) *string { return &c.auditKey }},
 	{"ANNALS_WITNESSES", "", "", "public keys of witnesses whose signatures are taken, separated by commas", func(c *config) *string { return &c.witnesses }},
-	{"ANNALS_MASTER_KEY", "", "", "64 hexadecimal digits; empty: generated once into the data directory", func(c *config) *string { return &c.masterKey }},
+	{"ANNALS_MASTER_KEY", "", "", "64 hexadecimal digits, and behind a comma those of a former key that is being replaced; empty: generated once into the data directory", func(c *config) *string { return &c.masterKey }},
 	{"ANNALS_ADMIN_EMAIL", "admin-email", "admin@annals.localhost", "the first administrator's address", func(c *config) *string { return &c.adminEmail }},
 	{"ANNALS_ADMIN_PASSWORD", "", "", "the first administrator's password; empty: generated and printed once", func(c *config) *string { return &c.adminPassword }},
 	{"ANNALS_PUBLIC_URL", "public-url", "", "the URL that people reach it at, for links in mails and for OpenID Connect; empty: http:// and the address that it listens on", func(c *config) *string { return &c.public }},

@@ -90,7 +90,7 @@ func root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit{exitUsage, err} })
-	cmd.AddCommand(serveCommand(), accessCommand(), importCommand(), exportCommand(), eraseCommand(), demoCommand(), replayCommand(), signInCommand(), projectionsCommand(), logCommand(), auditCommand(), witnessCommand(), mailCommand(), backupCommand(), restoreCommand(), benchCommand(), &cobra.Command{
+	cmd.AddCommand(serveCommand(), accessCommand(), importCommand(), exportCommand(), eraseCommand(), demoCommand(), replayCommand(), signInCommand(), projectionsCommand(), logCommand(), keysCommand(), auditCommand(), witnessCommand(), mailCommand(), backupCommand(), restoreCommand(), benchCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print which software this is",
 		Args:  wantArgs(0),

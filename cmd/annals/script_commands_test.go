@@ -38,8 +38,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	},
 	// serve [-as NAME] [ARG…]: annals serve, until it is ready; ANNALS_URL is then its address
 	"serve": serveScript,
-	// stop [NAME]: SIGTERM, and it has to leave with 0
-	"stop": func(ts *testscript.TestScript, _ bool, args []string) {
+	// stop-server [NAME]: SIGTERM, and it has to leave with 0; stop is testscript's own, and ends the story
+	"stop-server": func(ts *testscript.TestScript, _ bool, args []string) {
 		p := of(ts).named(ts, args)
 		ts.Check(p.stop(syscall.SIGTERM))
 		ts.Check(p.err)

@@ -83,6 +83,9 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // what ended ctx must not end the closing
+	if err := b.log.CheckMaster(ctx); err != nil {
+		return err
+	}
 	s := &server{backend: b, logger: logger, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	public := cfg.public
@@ -114,6 +117,7 @@ func serve(ctx context.Context, cfg config, demo bool, logger *slog.Logger, out 
 		g.Go(func() error { return s.live.Run(running) })
 		g.Go(func() error { return s.recent.Run(running) })
 	}
+	g.Go(func() error { return b.keepMaster(running) })
 	g.Go(func() error { return s.refusals.Run(running) })
 	routes, err := s.routes() //nolint:contextcheck // requests have one of their own
 	if err != nil {

@@ -149,7 +149,9 @@ func (w *watching) start(ctx context.Context, cfg config, server, keyPath string
 		Log: b.stored(), Checkpoints: from, Key: key, Signer: w.signer, File: filepath.Join(w.state, "seen.json"), Patience: 30 * time.Second,
 	}
 	if server == "" { // beside the log, where its master key is
-		w.Authenticity = b.log.Authenticity
+		if w.Authenticity, err = b.log.Authenticity(ctx); err != nil {
+			return err
+		}
 	}
 	if err := w.Open(); err != nil {
 		return err

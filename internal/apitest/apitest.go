@@ -61,6 +61,7 @@ type System struct {
 
 	eventStore string
 	storage    string // URL
+	master     eventschema.Master
 	contract   *contract
 }
 
@@ -74,7 +75,17 @@ var unlimited = httpapi.Limits{Actor: httpapi.Limit{Rate: -1}, Address: httpapi.
 // Start returns a System without anybody in it, which ends with the test.
 func Start(tb testing.TB) *System {
 	tb.Helper()
-	s := &System{Database: pgtest.Database(tb), eventStore: esnodetest.Start(tb), Clock: &Clock{}, Logs: &Logs{}, Mailbox: &Mailbox{}, Limits: unlimited}
+	master, err := eventschema.NewLocalMaster(make([]byte, 32))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return StartUnder(tb, master)
+}
+
+// StartUnder is [Start] with a master key.
+func StartUnder(tb testing.TB, master eventschema.Master) *System {
+	tb.Helper()
+	s := &System{Database: pgtest.Database(tb), eventStore: esnodetest.Start(tb), master: master, Clock: &Clock{}, Logs: &Logs{}, Mailbox: &Mailbox{}, Limits: unlimited}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			tb.Logf("logged:\n%s", s.Logs.Notable())
@@ -110,7 +121,13 @@ func Start(tb testing.TB) *System {
 // with s, and remembers nothing.
 func (s *System) Again(tb testing.TB) *System {
 	tb.Helper()
-	o := &System{Database: s.Database, eventStore: s.eventStore, storage: s.storage, Clock: s.Clock, Logs: s.Logs, Mailbox: s.Mailbox, Limits: s.Limits}
+	return s.Under(tb, s.master)
+}
+
+// Under is [System.Again] with another master key.
+func (s *System) Under(tb testing.TB, master eventschema.Master) *System {
+	tb.Helper()
+	o := &System{Database: s.Database, eventStore: s.eventStore, storage: s.storage, master: master, Clock: s.Clock, Logs: s.Logs, Mailbox: s.Mailbox, Limits: s.Limits}
 	o.open(tb)
 	return o
 }
@@ -123,11 +140,8 @@ func (s *System) EventStore() string { return s.eventStore }
 
 func (s *System) open(tb testing.TB) {
 	tb.Helper()
-	master, err := eventschema.NewLocalMaster(make([]byte, 32))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if s.Log, err = eventlog.Open(eventlog.Config{ConnectionString: s.eventStore, Master: master, Logger: s.Logs.Logger()}); err != nil {
+	var err error
+	if s.Log, err = eventlog.Open(eventlog.Config{ConnectionString: s.eventStore, Master: s.master, Logger: s.Logs.Logger()}); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Log.Close)
@@ -140,7 +154,7 @@ func (s *System) open(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.DB.Close)
-	if s.Auth, err = auth.Open(tb.Context(), s.DB, s.Clock.Now, auth.MasterBox(master)); err != nil {
+	if s.Auth, err = auth.Open(tb.Context(), s.DB, s.Clock.Now, auth.MasterBox(s.master)); err != nil {
 		tb.Fatal(err)
 	}
 	readers, err := reader.Open(context.WithoutCancel(tb.Context()), s.Database, 8)
@@ -164,7 +178,7 @@ func (s *System) open(tb testing.TB) {
 	s.Reads.Want = func(ctx context.Context, name, expression string) error {
 		return projections.Want(ctx, s.DB, name, expression)
 	}
-	if s.Hooks, err = webhook.Open(tb.Context(), s.DB, auth.MasterBox(master), s.Clock.Now); err != nil {
+	if s.Hooks, err = webhook.Open(tb.Context(), s.DB, auth.MasterBox(s.master), s.Clock.Now); err != nil {
 		tb.Fatal(err)
 	}
 	s.Commands = &commands.API{

@@ -31,7 +31,11 @@ func newWorld(t *testing.T) *world {
 func (w *world) live() []string {
 	w.Helper()
 	found := []string{}
-	_, err := audit.Verification{Log: audit.Table{DB: w.DB}, Tree: audit.View(w.DB), Key: w.Key.Verifier, Authenticity: w.Log.Authenticity}.
+	authenticity, err := w.Log.Authenticity(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	_, err = audit.Verification{Log: audit.Table{DB: w.DB}, Tree: audit.View(w.DB), Key: w.Key.Verifier, Authenticity: authenticity}.
 		Live(w.Context(), func(f audit.Finding) { found = append(found, f.String()) })
 	if err != nil {
 		w.Fatal(err)

@@ -168,6 +168,8 @@ func foreign(r *eventlog.Record, a eventschema.Authenticity, codes *bool) string
 		return "has no code: Annals has not written it, it was added"
 	case a == eventschema.Forged:
 		return "is not what Annals has written, or not where: it was changed or added"
+	case a == eventschema.Retired:
+		return "was written with a master key that had been retired: Annals has not written it, it was added"
 	case a == eventschema.Foreign:
 		return "was written with another master key"
 	}

@@ -54,29 +54,63 @@ func (b masterBox) Seal(ctx context.Context, plaintext, place []byte) ([]byte, e
 	nonce := make([]byte, aead.NonceSize())
 	rand.Read(nonce)
 	out := []byte{sealedV1}
-	for _, part := range [][]byte{[]byte(b.master.ID()), wrapped} {
-		if len(part) > 0xffff {
-			return nil, errors.New("seal: the master key wraps in too many bytes")
-		}
-		out = append(binary.BigEndian.AppendUint16(out, uint16(len(part))), part...) //nolint:gosec // it fits
+	if out, err = appendWrapped(out, b.master.ID(), wrapped); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return aead.Seal(append(out, nonce...), nonce, plaintext, place), nil
 }
 
-func (b masterBox) Open(ctx context.Context, sealed, place []byte) ([]byte, error) {
-	if len(sealed) == 0 || sealed[0] != sealedV1 {
-		return nil, errSealed
+func appendWrapped(out []byte, master string, wrapped []byte) ([]byte, error) {
+	for _, part := range [][]byte{[]byte(master), wrapped} {
+		if len(part) > 0xffff {
+			return nil, errors.New("the master key wraps in too many bytes")
+		}
+		out = append(binary.BigEndian.AppendUint16(out, uint16(len(part))), part...) //nolint:gosec // it fits
 	}
-	rest := sealed[1:]
+	return out, nil
+}
+
+// cutWrapped takes apart what is sealed.
+func cutWrapped(sealed []byte) (master string, wrapped, rest []byte, err error) {
+	if len(sealed) == 0 || sealed[0] != sealedV1 {
+		return "", nil, nil, errSealed
+	}
+	rest = sealed[1:]
 	var parts [2][]byte
 	for i := range parts {
 		if len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
-			return nil, errSealed
+			return "", nil, nil, errSealed
 		}
 		n := int(binary.BigEndian.Uint16(rest))
 		parts[i], rest = rest[2:2+n], rest[2+n:]
 	}
-	key, err := b.master.Unwrap(ctx, string(parts[0]), keyID(place), parts[1])
+	return string(parts[0]), parts[1], rest, nil
+}
+
+// Rewrap returns what [MasterBox] has sealed for a place with its key wrapped by the
+// master key of now; nil when it is.
+func Rewrap(ctx context.Context, m eventschema.Master, sealed, place []byte) ([]byte, error) {
+	master, wrapped, rest, err := cutWrapped(sealed)
+	if err != nil {
+		return nil, err
+	}
+	key, err := m.Unwrap(ctx, master, keyID(place), wrapped)
+	if err != nil || master == m.ID() {
+		return nil, err
+	}
+	if wrapped, err = m.Wrap(ctx, keyID(place), key); err != nil {
+		return nil, err
+	}
+	out, err := appendWrapped([]byte{sealedV1}, m.ID(), wrapped)
+	return append(out, rest...), err
+}
+
+func (b masterBox) Open(ctx context.Context, sealed, place []byte) ([]byte, error) {
+	master, wrapped, rest, err := cutWrapped(sealed)
+	if err != nil {
+		return nil, err
+	}
+	key, err := b.master.Unwrap(ctx, master, keyID(place), wrapped)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed secret: %w", err)
 	}

@@ -56,8 +56,8 @@ func lockFactor(ctx context.Context, tx pgx.Tx, employee domain.ID) (factor, err
 	return f, nil
 }
 
-// place is what a sealed secret is bound to.
-func place(employee domain.ID) []byte { return []byte("totp\n" + employee.String()) }
+// FactorPlace is what the sealed secret of somebody's second factor is bound to.
+func FactorPlace(employee domain.ID) []byte { return []byte("totp\n" + employee.String()) }
 
 // BeginTOTP makes a secret, which counts when it is confirmed, within 15 minutes.
 // account is what the app shows, as a rule the e-mail address.
@@ -71,7 +71,7 @@ func (s *Store) BeginTOTP(ctx context.Context, employee domain.ID, account strin
 	if err != nil {
 		return TOTP{}, errors.New("begin TOTP: no key for that account") // what failed may hold the secret
 	}
-	sealed, err := s.box.Seal(ctx, []byte(key.Secret()), place(employee))
+	sealed, err := s.box.Seal(ctx, []byte(key.Secret()), FactorPlace(employee))
 	if err != nil {
 		return TOTP{}, fmt.Errorf("begin TOTP: %w", err)
 	}
@@ -133,7 +133,7 @@ func (s *Store) ConfirmTOTP(ctx context.Context, employee domain.ID, code string
 
 // stepOf is the time step after last that a code is for, or 0.
 func (s *Store) stepOf(ctx context.Context, employee domain.ID, sealed []byte, code string, last int64) (int64, error) {
-	secret, err := s.box.Open(ctx, sealed, place(employee))
+	secret, err := s.box.Open(ctx, sealed, FactorPlace(employee))
 	if err != nil {
 		return 0, fmt.Errorf("second factor: %w", err)
 	}

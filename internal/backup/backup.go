@@ -69,7 +69,8 @@ type Manifest struct {
 	App       string     `json:"app"` // the version of the software that made it
 	At        time.Time  `json:"at"`  // of the snapshot
 	Master    string     `json:"master"`
-	Head      int64      `json:"head"` // position of the last event
+	Former    []string   `json:"former,omitempty"` // master keys that some of it may be wrapped by still
+	Head      int64      `json:"head"`             // position of the last event
 	Tables    []Table    `json:"tables"`
 	Sequences []Sequence `json:"sequences"`
 	Documents File       `json:"documents"` // the list of them
@@ -111,6 +112,7 @@ type Config struct {
 	Blobs    string   // URL of documents
 	Keys     []string // files with generated keys, those of them that there are
 	Master   string   // what the master key is called
+	Former   []string // what those are called that some keys may be wrapped by still
 	App      string
 	Now      func() time.Time
 }
@@ -121,7 +123,7 @@ func Write(ctx context.Context, cfg Config, dir string) (*Manifest, error) {
 	if err := emptyDir(dir); err != nil {
 		return nil, err
 	}
-	w := &writer{Config: cfg, dir: dir, m: Manifest{Format: format, App: cfg.App, Master: cfg.Master, Tables: []Table{}, Sequences: []Sequence{}, Keys: []File{}}}
+	w := &writer{Config: cfg, dir: dir, m: Manifest{Format: format, App: cfg.App, Master: cfg.Master, Former: cfg.Former, Tables: []Table{}, Sequences: []Sequence{}, Keys: []File{}}}
 	for _, step := range []func(context.Context) error{w.database, w.documents, w.keys, w.manifest} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("backup: %w", err)

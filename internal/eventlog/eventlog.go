@@ -240,11 +240,6 @@ func (l *Log) sign(stream string, last Revision, batch []esdb.EventData) {
 	}
 }
 
-// Authenticity says what the code of a record says of it, which has to have [Record.Stored].
-func (l *Log) Authenticity(r *Record) eventschema.Authenticity {
-	return l.keys.master.Authenticator().Check(r.Stream, uint64(r.Revision), r.ID, r.Type, r.Stored.Data, r.Stored.Metadata) //nolint:gosec // not negative
-}
-
 // append repeats until the outcome is known: the same ids at the same expected
 // revision are written once, however often they arrive.
 func (l *Log) append(ctx context.Context, stream string, last Revision, batch []esdb.EventData) (Result, error) {

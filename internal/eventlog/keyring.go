@@ -58,20 +58,44 @@ func (k *keyring) find(ctx context.Context, id domain.ID) (*eventschema.DataKey,
 }
 
 func (k *keyring) read(ctx context.Context, id domain.ID) (*eventschema.DataKey, error) {
+	last, _, err := k.last(ctx, id)
+	if err != nil || last.Wrapped == nil {
+		return nil, err // no key is an answer
+	}
+	return k.unwrap(ctx, id, last)
+}
+
+// last is how the key of an aggregate was wrapped last, by which event of its stream;
+// nothing where there is no key (any more).
+func (k *keyring) last(ctx context.Context, id domain.ID) (last eventschema.KeyRewrapped, at Revision, err error) {
 	for e, err := range k.log.raw(ctx, Stream(eventschema.Key, id), 0) {
 		if errors.Is(err, ErrDeleted) {
-			return nil, nil // no key is an answer
+			return eventschema.KeyRewrapped{}, NoStream, nil
 		}
 		if err != nil {
-			return nil, err
+			return last, at, err
 		}
-		if rec := k.log.decode(ctx, e); rec.Err != nil {
-			return nil, rec.Err
-		} else if created, ok := rec.Event.(eventschema.KeyCreated); ok {
-			return k.unwrap(ctx, id, created)
+		rec := k.log.decode(ctx, e)
+		if rec.Err != nil {
+			return last, at, rec.Err
 		}
+		if w, ok := wrapping(rec.Event); ok {
+			last = w
+		}
+		at = rec.Revision
 	}
-	return nil, nil
+	return last, at, nil
+}
+
+// wrapping is how an event says that a key is wrapped, if it does.
+func wrapping(event any) (eventschema.KeyRewrapped, bool) {
+	switch e := event.(type) {
+	case eventschema.KeyCreated:
+		return eventschema.KeyRewrapped(e), true
+	case eventschema.KeyRewrapped:
+		return e, true
+	}
+	return eventschema.KeyRewrapped{}, false
 }
 
 // ensure is find for a writer: with create, a key that does not exist is made,
@@ -110,13 +134,13 @@ func (k *keyring) ensure(ctx context.Context, id domain.ID, m domain.Meta, creat
 }
 
 // learn keeps a key that came by in the log.
-func (k *keyring) learn(ctx context.Context, id domain.ID, e eventschema.KeyCreated) {
+func (k *keyring) learn(ctx context.Context, id domain.ID, e eventschema.KeyRewrapped) {
 	if !k.cache.Contains(id) {
 		_, _ = k.unwrap(ctx, id, e) // what cannot be unwrapped fails again, with its error, where it is needed
 	}
 }
 
-func (k *keyring) unwrap(ctx context.Context, id domain.ID, e eventschema.KeyCreated) (*eventschema.DataKey, error) {
+func (k *keyring) unwrap(ctx context.Context, id domain.ID, e eventschema.KeyRewrapped) (*eventschema.DataKey, error) {
 	key, err := k.master.Unwrap(ctx, e.Master, id, e.Wrapped)
 	if err != nil {
 		return nil, err

@@ -116,8 +116,8 @@ func (l *Log) decode(ctx context.Context, e *esdb.RecordedEvent) Record {
 	if rec.Event, rec.Erased, err = eventschema.Decode(rec.Type, rec.Schema, e.Data, rec.Stream, key); err != nil {
 		return fail(err)
 	}
-	if k, ok := rec.Event.(eventschema.KeyCreated); ok {
-		l.keys.learn(ctx, ref.ID, k)
+	if w, ok := wrapping(rec.Event); ok {
+		l.keys.learn(ctx, ref.ID, w)
 	}
 	return rec
 }

@@ -38,16 +38,30 @@ func generate(path string, fresh func() (string, error)) error {
 	if err != nil {
 		return err
 	}
+	return place(path, secret, func(from, to string) error {
+		if err := os.Link(from, to); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// Replace has the file hold another text: it holds all of the one or of the other,
+// whenever this ends.
+func Replace(path, text string) error { return place(path, text, os.Rename) }
+
+// place writes a file beside its place, and has it put there when it is on disk.
+func place(path, text string, put func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.WriteString(secret + "\n")
+	_, err = f.WriteString(text + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := put(f.Name(), path); err != nil {
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))

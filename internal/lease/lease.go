@@ -25,23 +25,34 @@ var (
 // Take waits for the lease of that name and takes it. The context that it returns ends
 // with the lease; release gives the lease back.
 func Take(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
-	return take(ctx, conf, name, true)
+	return take(ctx, conf, name, exclusive, true)
 }
 
 // Try is [Take] without the waiting: the error is [ErrHeld] when somebody else has the
 // lease.
 func Try(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
-	return take(ctx, conf, name, false)
+	return take(ctx, conf, name, exclusive, false)
 }
 
-func take(ctx context.Context, conf *pgx.ConnConfig, name string, wait bool) (held context.Context, release func(), err error) {
+// Share is [Try] for those who may have the lease together, while nobody has it alone.
+func Share(ctx context.Context, conf *pgx.ConnConfig, name string) (held context.Context, release func(), err error) {
+	return take(ctx, conf, name, shared, false)
+}
+
+// How a lease is had.
+const (
+	exclusive = `select pg_try_advisory_lock(hashtextextended('annals/' || $1, 0))`
+	shared    = `select pg_try_advisory_lock_shared(hashtextextended('annals/' || $1, 0))`
+)
+
+func take(ctx context.Context, conf *pgx.ConnConfig, name, how string, wait bool) (held context.Context, release func(), err error) {
 	conf = conf.Copy()
 	conf.RuntimeParams["application_name"] = "annals lease " + name
 	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
 	}
-	if err := acquire(ctx, conn, name, wait); err != nil {
+	if err := acquire(ctx, conn, name, how, wait); err != nil {
 		closeConn(ctx, conn)
 		return nil, nil, fmt.Errorf("lease of %s: %w", name, err)
 	}
@@ -58,10 +69,10 @@ func take(ctx context.Context, conf *pgx.ConnConfig, name string, wait bool) (he
 	}, nil
 }
 
-func acquire(ctx context.Context, conn *pgx.Conn, name string, wait bool) error {
+func acquire(ctx context.Context, conn *pgx.Conn, name, how string, wait bool) error {
 	for {
 		var got bool
-		err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended('annals/' || $1, 0))`, name).Scan(&got)
+		err := conn.QueryRow(ctx, how, name).Scan(&got)
 		switch {
 		case err != nil, got:
 			return err

@@ -212,7 +212,7 @@ func digest(records []eventlog.Record) (changes []Change, told map[domain.ID]boo
 		}
 		c := Change{Position: rec.Position, Type: rec.Type, Revision: eventlog.NoStream}
 		switch e := rec.Event.(type) {
-		case eventschema.KeyCreated:
+		case eventschema.KeyCreated, eventschema.KeyRewrapped, eventschema.MasterRetired:
 			continue
 		case eventschema.KeyDestroyed:
 			c.Client, c.Type = ref.ID, "client.erased"

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"annals/eventschema"
 )
 
 func TestGeneratedOnce(t *testing.T) {
@@ -53,5 +55,63 @@ func TestRefused(t *testing.T) {
 	}
 	if m, err := Load(dir, strings.Repeat("cd", 32)); err != nil || m.ID() == "" {
 		t.Errorf("configured: %v", err)
+	}
+}
+
+// TestReplaced: a new key comes before the one that there is, once however often it is asked
+// for, and the former one goes when it is told to.
+func TestReplaced(t *testing.T) {
+	dir := t.TempDir()
+	if err := Renew(dir); err == nil {
+		t.Error("there was no key to replace")
+	}
+	first, err := Load(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var second *eventschema.Masters
+	for range 2 {
+		if err := Renew(dir); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Load(dir, "")
+		if err != nil || again.ID() == first.ID() || len(again.Former()) != 1 || again.Former()[0].ID() != first.ID() {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		if second != nil && again.ID() != second.ID() {
+			t.Error("renewed twice")
+		}
+		second = again
+	}
+	for range 2 {
+		if err := Retire(dir); err != nil {
+			t.Fatal(err)
+		}
+		left, err := Load(dir, "")
+		if err != nil || left.ID() != second.ID() || len(left.Former()) != 0 || left.Has(first.ID()) {
+			t.Fatalf("%+v, %v", left, err)
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if info, err := os.Stat(filepath.Join(dir, File)); err != nil || info.Mode().Perm() != 0o600 || len(files) != 1 {
+		t.Errorf("%v %v, files %v", info, err, files)
+	}
+}
+
+// Several keys are configured in one line.
+func TestConfigured(t *testing.T) {
+	one, two := strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	m, err := Load("", one+", "+two)
+	if err != nil || len(m.Former()) != 1 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	alone, err := Load("", two)
+	if err != nil || m.Former()[0].ID() != alone.ID() || m.ID() == alone.ID() || !m.Has(alone.ID()) {
+		t.Errorf("%+v, %v", alone, err)
+	}
+	for _, text := range []string{one + "," + one, one + ",abcd", ",", one + two} {
+		if _, err := Load("", text); err == nil {
+			t.Errorf("%q: taken", text)
+		}
 	}
 }
