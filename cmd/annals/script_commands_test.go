@@ -192,6 +192,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"endpoint-checks": endpointChecks,
 	// received URL N WORD: waits for the N-th delivery, which has to hold the word, and goes to standard output
 	"received": receivedScript,
+	// until-noted WEBHOOK N: waits until that many deliveries are known to have been delivered, even if it dies now
+	"until-noted": untilNoted,
 	// nowhere WORD…: none of them is in anything that servers have written so far, except their standard output
 	"nowhere": func(ts *testscript.TestScript, _ bool, args []string) {
 		for name, p := range of(ts).servers {

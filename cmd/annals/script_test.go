@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +18,19 @@ func TestMain(m *testing.M) {
 // TestScript runs the stories of testdata/script. What they have beyond testscript's own commands is in scriptCommands.
 func TestScript(t *testing.T) {
 	root := workDir(t)
+	stories, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(stories) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range stories {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^(\[.*\] *)?stop\b`).Match(bytes.ReplaceAll(text, []byte("stop-server"), nil)) {
+			t.Errorf("%s: stop is the end of a story: what comes after it is not told", file)
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		WorkdirRoot:         root,

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +84,24 @@ func receivedScript(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%d deliveries came", len(all))
+		}
+	}
+}
+
+func untilNoted(ts *testscript.TestScript, _ bool, args []string) {
+	c := newCaller(ts.Getenv("ANNALS_URL"))
+	defer c.http.CloseIdleConnections()
+	c.token = ts.Getenv("ANNALS_TOKEN")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for end := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+		list, err := must[struct{ Items []struct{ ID string } }](context.Background(), c, "GET", "/api/v1/webhooks/"+args[0]+"/deliveries?state=delivered", nil)
+		ts.Check(err)
+		if len(list.Items) == n {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%d deliveries are noted", len(list.Items))
 		}
 	}
 }
