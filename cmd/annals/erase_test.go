@@ -415,7 +415,7 @@ func (e *estate) proven(c certified) {
 		e.Fatal(err)
 	}
 	got, err := audit.Comparison{
-		Log: log, Leaves: store.All(e.Context()), Size: st.Size, Until: st.At, Report: func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) },
+		Log: log, Leaves: store.All(e.Context(), 0), Size: st.Size, Until: st.At, Report: func(f audit.Finding) { e.Errorf("the log against the tree: %s", f) },
 	}.Run(e.Context())
 	if err != nil || got.Erased != 1 || got.Leaves != st.Size {
 		e.Errorf("%+v, %v", got, err)

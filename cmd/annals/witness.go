@@ -147,6 +147,7 @@ func (w *watching) start(ctx context.Context, cfg config, server, keyPath string
 	}
 	w.Witness = &audit.Witness{
 		Log: b.stored(), Checkpoints: from, Key: key, Signer: w.signer, File: filepath.Join(w.state, "seen.json"), Patience: 30 * time.Second,
+		Leaves: tree.All,
 	}
 	if server == "" { // beside the log, where its master key is
 		if w.Authenticity, err = b.log.Authenticity(ctx); err != nil {
@@ -157,7 +158,7 @@ func (w *watching) start(ctx context.Context, cfg config, server, keyPath string
 		return err
 	}
 	fmt.Fprintf(w.out, "witness %s\n", w.signer.Witness)
-	return w.watch(ctx, tree)
+	return w.watch(ctx)
 }
 
 // logKey is the log's public key: as given, or as it was at first.
@@ -190,7 +191,7 @@ func (w *watching) logKey(ctx context.Context, path string, keyOf func(context.C
 }
 
 // watch looks until ctx ends, or until the log is not what it was.
-func (w *watching) watch(ctx context.Context, tree *audit.Store) error {
+func (w *watching) watch(ctx context.Context) error {
 	var walked time.Time
 	for {
 		signed, err := w.Look(ctx)
@@ -205,7 +206,7 @@ func (w *watching) watch(ctx context.Context, tree *audit.Store) error {
 			fmt.Fprintf(w.out, "%s signed the tree of %d\n", now().Format(time.RFC3339), w.Size())
 		}
 		if err == nil && (walked.IsZero() || now().Sub(walked) >= w.patrol) {
-			switch err := w.walk(ctx, tree); {
+			switch err := w.walk(ctx); {
 			case err == nil:
 				walked = now()
 			case ctx.Err() != nil:
@@ -228,9 +229,9 @@ func (w *watching) watch(ctx context.Context, tree *audit.Store) error {
 }
 
 // walk reads the whole log again.
-func (w *watching) walk(ctx context.Context, tree *audit.Store) error {
+func (w *watching) walk(ctx context.Context) error {
 	faults := 0
-	out, err := w.Patrol(ctx, tree.All(ctx), func(f audit.Finding) {
+	out, err := w.Patrol(ctx, func(f audit.Finding) {
 		if faults++; faults <= 1000 {
 			fmt.Fprintln(w.out, f)
 		}

@@ -215,6 +215,7 @@ func (w *world) witness(dir string) *audit.Witness {
 	out := &audit.Witness{
 		Log: audit.Table{DB: w.DB}, Checkpoints: checkpoints{audit.View(w.DB), w.Key, signer}, Key: w.Key.Verifier, Signer: signer,
 		File: filepath.Join(dir, "seen.json"), Patience: time.Second,
+		Leaves: audit.View(w.DB).All,
 	}
 	if err := out.Open(); err != nil {
 		w.Fatal(err)
@@ -268,7 +269,7 @@ func TestWitness(t *testing.T) { //nolint:tparallel // its parts share a log
 	}
 	found := []string{}
 	report := func(f audit.Finding) { found = append(found, f.String()) }
-	out, err := w.witness(dir).Patrol(t.Context(), audit.View(w.DB).All(t.Context()), report)
+	out, err := w.witness(dir).Patrol(t.Context(), report)
 	if err != nil || len(found) > 0 || out.Leaves != 600 {
 		t.Fatal(out, err, found)
 	}
@@ -291,7 +292,7 @@ func TestWitness(t *testing.T) { //nolint:tparallel // its parts share a log
 			_, err := one.Look(t.Context())
 			found = []string{fmt.Sprint(err)}
 			if err == nil {
-				_, err = one.Patrol(t.Context(), audit.View(w.DB).All(t.Context()), report)
+				_, err = one.Patrol(t.Context(), report)
 			} else if !errors.Is(err, audit.ErrBroken) {
 				t.Error(err)
 			}

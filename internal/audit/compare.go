@@ -50,6 +50,7 @@ type Compared struct {
 	Erased int64 // leaves of keys of erased people, which the log rightly does not have any more
 	Later  int64 // events that are younger than the tree
 	Root   tlog.Hash
+	Codes  bool // some event has a code
 }
 
 // Comparison is of the log with the first leaves of the tree.
@@ -140,7 +141,7 @@ func (cfg Comparison) Run(ctx context.Context) (out Compared, err error) {
 		}
 	}
 	c.settle()
-	out.Leaves, out.Erased, out.Root = size, c.erased, c.tree.Root()
+	out.Leaves, out.Erased, out.Root, out.Codes = size, c.erased, c.tree.Root(), c.codes
 	return out, nil
 }
 
@@ -238,11 +239,11 @@ func (c *comparison) settle() {
 	}
 }
 
-// All is the leaves of the tree in order, as the store has them.
-func (s *Store) All(ctx context.Context) iter.Seq2[Placed, error] {
+// All is the leaves of the tree from the nth on, in order, as the store has them.
+func (s *Store) All(ctx context.Context, n int64) iter.Seq2[Placed, error] {
 	return func(yield func(Placed, error) bool) {
 		stop := errors.New("enough")
-		err := s.Leaves(ctx, 0, func(at eventlog.Position, h tlog.Hash) error {
+		err := s.Leaves(ctx, n, func(at eventlog.Position, h tlog.Hash) error {
 			if !yield(Placed{at, h}, nil) {
 				return stop
 			}

@@ -47,7 +47,7 @@ func (v Verification) Live(ctx context.Context, report func(Finding)) (out Live,
 	}
 	var failed error
 	out.Compared, err = Comparison{
-		Log: v.Log, Leaves: tree.All(ctx), Size: c.Size, Until: c.At, Report: report, Authenticity: v.Authenticity,
+		Log: v.Log, Leaves: tree.All(ctx, 0), Size: c.Size, Until: c.At, Report: report, Authenticity: v.Authenticity,
 		Whole: func(t proof.Tile, want []tlog.Hash) {
 			got, err := tree.Tile(ctx, t)
 			switch {

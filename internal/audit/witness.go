@@ -43,6 +43,10 @@ type Witness struct {
 	Patience    time.Duration // how long the log may lack what was signed before it is broken
 	// Authenticity says what the code of an event says of it, see [Comparison].
 	Authenticity func(*eventlog.Record) eventschema.Authenticity
+	// Leaves are those of the log's own tree from the nth on. They tell what keys of erased
+	// people were, which left the log before the witness had seen them; nil where nobody is
+	// erased.
+	Leaves func(ctx context.Context, n int64) iter.Seq2[Placed, error]
 
 	memory memory
 	tree   *proof.Tree
@@ -110,14 +114,11 @@ func (w *Witness) Look(ctx context.Context) (bool, error) {
 		}
 		return true, w.cosign(ctx, c) // it remembers what it could not tell
 	}
-	at, err := w.follow(ctx, c.Size)
+	grown, at, err := w.grow(ctx, c)
 	if err != nil {
-		return false, err
+		return false, err // what it remembers stays what it has signed
 	}
-	if w.tree.Root() != c.Root {
-		// What it remembers stays what it has signed.
-		return false, fmt.Errorf("%w: between leaf %d and leaf %d its events are not those of the tree that it has signed: one was changed, removed or added", ErrBroken, w.memory.Size, c.Size)
-	}
+	w.tree = grown
 	// It remembers before anybody can know that it has signed.
 	if err := w.remember(raw, c, at); err != nil {
 		return false, err
@@ -134,11 +135,75 @@ func (w *Witness) cosign(ctx context.Context, c proof.Checkpoint) error {
 	return w.Checkpoints.Cosign(ctx, c.Size, line)
 }
 
+// grow is the tree of the checkpoint, if what is in the log comes to that.
+func (w *Witness) grow(ctx context.Context, c proof.Checkpoint) (grown *proof.Tree, at eventlog.Position, err error) {
+	if w.memory.Size > 0 {
+		codes := w.memory.Codes
+		if grown, at, err = w.follow(ctx, c.Size); err == nil && grown.Root() != c.Root {
+			err = fmt.Errorf("%w: between leaf %d and leaf %d its events are not those of the tree that it has signed: one was changed, removed or added", ErrBroken, w.memory.Size, c.Size)
+		}
+		if err == nil || !errors.Is(err, ErrBroken) {
+			return grown, at, err
+		}
+		w.memory.Codes = codes
+	}
+	// Somebody may have been erased whose key it has not seen.
+	again, last, failed := w.reread(ctx, c)
+	if failed != nil {
+		return nil, last, errors.Join(err, failed)
+	}
+	return again, last, nil
+}
+
+// reread is the tree of the checkpoint out of all of the log, and of the leaves of keys that
+// the log rightly does not have any more.
+func (w *Witness) reread(ctx context.Context, c proof.Checkpoint) (*proof.Tree, eventlog.Position, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var at eventlog.Position
+	for last, err := range w.Leaves(ctx, c.Size-1) {
+		if err != nil {
+			return nil, at, err
+		}
+		at = last.At
+		break
+	}
+	grown, forked := &proof.Tree{}, w.memory.Size > 0
+	leaves := func(yield func(Placed, error) bool) {
+		for leaf, err := range w.Leaves(ctx, 0) {
+			if err == nil && grown.Size() < c.Size {
+				grown.Append(leaf.Hash, nil)
+				if grown.Size() == w.memory.Size {
+					forked = grown.Root() != w.tree.Root()
+				}
+			}
+			if !yield(leaf, err) {
+				return
+			}
+		}
+	}
+	var first error
+	out, err := Comparison{Log: w.Log, Leaves: leaves, Size: c.Size, Until: at, Authenticity: w.Authenticity, Report: func(f Finding) {
+		if first == nil {
+			first = fmt.Errorf("%w: %s", ErrBroken, f)
+		}
+	}}.Run(ctx)
+	switch {
+	case err != nil:
+		return nil, at, err
+	case first != nil:
+		return nil, at, first
+	case forked || out.Root != c.Root:
+		return nil, at, fmt.Errorf("%w: the leaves of its tree are not those that it has signed", ErrBroken)
+	}
+	w.memory.Codes = w.memory.Codes || out.Codes
+	return grown, at, nil
+}
+
 // follow grows the witness's tree to that size with what is in the log.
-func (w *Witness) follow(ctx context.Context, size int64) (at eventlog.Position, err error) {
-	grown, err := proof.Resume(w.tree.Size(), w.edge)
-	if err != nil {
-		return at, err
+func (w *Witness) follow(ctx context.Context, size int64) (grown *proof.Tree, at eventlog.Position, err error) {
+	if grown, err = proof.Resume(w.tree.Size(), w.edge); err != nil {
+		return nil, at, err
 	}
 	short := func() error {
 		return fmt.Errorf("%w: it has signed %d events, and the log has only %d", ErrBroken, size, grown.Size())
@@ -152,23 +217,22 @@ func (w *Witness) follow(ctx context.Context, size int64) (at eventlog.Position,
 			break
 		}
 		if err != nil {
-			return at, err
+			return nil, at, err
 		}
 		silence.Reset(w.Patience)
 		if r := item.Record; r != nil && proof.Covered(r.Stream) {
 			if w.Authenticity != nil {
 				if what := foreign(r, w.Authenticity(r), &w.memory.Codes); what != "" {
-					return at, fmt.Errorf("%w: %s %s", ErrBroken, LeafOf(r), what)
+					return nil, at, fmt.Errorf("%w: %s %s", ErrBroken, LeafOf(r), what)
 				}
 			}
 			grown.Append(LeafOf(r).Hash(), nil)
 			if at = r.Position; grown.Size() == size {
-				w.tree = grown
-				return at, nil
+				return grown, at, nil
 			}
 		}
 	}
-	return at, short()
+	return nil, at, short()
 }
 
 var errSilent = errors.New("nothing comes any more")
@@ -224,11 +288,11 @@ func (w *Witness) save(m memory) error {
 // Patrol reads the whole log again and holds it against what the witness remembers: what
 // was changed, removed or added among old events is reported. The leaves are those that
 // the log's own tree has; that they are the ones which were signed is checked.
-func (w *Witness) Patrol(ctx context.Context, leaves iter.Seq2[Placed, error], report func(Finding)) (Compared, error) {
+func (w *Witness) Patrol(ctx context.Context, report func(Finding)) (Compared, error) {
 	if w.memory.Size == 0 {
 		return Compared{}, nil
 	}
-	out, err := Comparison{Log: w.Log, Leaves: leaves, Size: w.memory.Size, Until: w.memory.At, Report: report, Authenticity: w.Authenticity}.Run(ctx)
+	out, err := Comparison{Log: w.Log, Leaves: w.Leaves(ctx, 0), Size: w.memory.Size, Until: w.memory.At, Report: report, Authenticity: w.Authenticity}.Run(ctx)
 	if err != nil {
 		return out, err
 	}

@@ -207,7 +207,7 @@ func (w *writer) all(ctx context.Context, sel *selection) (err error) {
 	w.hashes = w.source.Tree.Hashes(ctx, w.checkpoint.Size)
 	w.stored, w.opened = encoder(outs[0]), encoder(outs[1])
 	w.names = replay.NewNames(w.source.Log)
-	next, stop := iter.Pull2(w.source.Tree.All(ctx))
+	next, stop := iter.Pull2(w.source.Tree.All(ctx, 0))
 	defer stop()
 	n := int64(-1)
 	for item, err := range w.source.Log.SubscribeStored(ctx, eventlog.Position{}, proof.CoveredPattern) {
