@@ -29,7 +29,7 @@ func TestTakesOverFromAKilledProcess(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	log.await("ready again")
+	log.awaitRestart()
 	if err := s.Ping(t.Context()); err != nil || s.URL() != url {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestRestartsAKilledServer(t *testing.T) {
 		if err := syscall.Kill(postmaster(dir), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		log.await("ready again")
+		log.awaitRestart()
 		if took := time.Since(killed); took > 5*time.Second {
 			t.Errorf("down for %v", took)
 		} else {

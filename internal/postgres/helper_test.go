@@ -137,7 +137,9 @@ func (j *journal) String() string {
 	return j.buf.String()
 }
 
-func (j *journal) await(what string) {
+// awaitRestart waits until PostgreSQL is back that had died.
+func (j *journal) awaitRestart() {
+	const what = "ready again"
 	j.t.Helper()
 	for !strings.Contains(j.String(), what) {
 		select {

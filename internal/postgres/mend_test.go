@@ -30,7 +30,7 @@ func TestStartsAfterALostRollback(t *testing.T) {
 	if err := syscall.Kill(postmaster(dir), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	log.await("ready again")
+	log.awaitRestart()
 	if !strings.Contains(log.String(), "removed what is left of an unlogged table") {
 		t.Errorf("nothing was in the way:\n%s", log)
 	}
@@ -91,7 +91,7 @@ func TestNumbersAreNotGivenOutAgain(t *testing.T) {
 	if err := syscall.Kill(postmaster(dir), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	log.await("ready again")
+	log.awaitRestart()
 	run(t, s.URL(), "INSERT INTO numbered DEFAULT VALUES")
 	if n := query[int64](t, s.URL(), "SELECT count(*) FROM numbered"); n != 3 {
 		t.Errorf("%d rows", n)
