@@ -181,8 +181,8 @@ begin
                 select 1, unnest(string_to_array(btrim(became.search, ' '), ' ')) from was join became on became.id = was.id and was.search <> became.search) x
             where word >= ':' and length(word) <= 32 group by word having sum(n) <> 0
             on conflict (word) do update set n = client_words.n + excluded.n;
-        delete from client_words where n = 0 and word in (
-            select unnest(string_to_array(btrim(was.search, ' '), ' ')) from was join became on became.id = was.id and was.search <> became.search);
+        delete from client_words where n = 0 and word = any (array(
+            select distinct unnest(string_to_array(btrim(was.search, ' '), ' ')) from was join became on became.id = was.id and was.search <> became.search));
     end if;
     return null;
 end $$;
