@@ -23,6 +23,7 @@ import (
 	"annals/internal/auth"
 	"annals/internal/eventlog"
 	"annals/internal/lease"
+	"annals/internal/webhook"
 )
 
 // Config is what is rotated.
@@ -134,8 +135,7 @@ var tables = []table{
 
 func ofFactor(r row) []byte { return auth.FactorPlace(r.ID) }
 
-// ofWebhook is the place that package webhook seals the secrets of webhooks for.
-func ofWebhook(r row) []byte { return fmt.Appendf(nil, "webhook\n%s\n%s", r.Owner, r.ID) }
+func ofWebhook(r row) []byte { return webhook.KeyPlace(r.Owner, r.ID) }
 
 // sealed is a column of what a box of package auth has sealed.
 func sealed(name, column, owner, id string, place func(row) []byte, count func(*Summary) *int64) table {

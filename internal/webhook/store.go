@@ -185,7 +185,7 @@ func (s *Store) MakeKey(ctx context.Context, id, command domain.ID) (Key, error)
 	if err != nil {
 		return Key{}, fmt.Errorf("key of webhook: %w", err)
 	}
-	sealed, err := s.box.Seal(ctx, raw, keyPlace(id, command))
+	sealed, err := s.box.Seal(ctx, raw, KeyPlace(id, command))
 	if err != nil {
 		return Key{}, fmt.Errorf("key of webhook: %w", err)
 	}
@@ -234,11 +234,12 @@ func (s *Store) keys(ctx context.Context, id domain.ID) (all []Key, err error) {
 }
 
 func (s *Store) open(ctx context.Context, id, name domain.ID, sealed []byte) (Key, error) {
-	raw, err := s.box.Open(ctx, sealed, keyPlace(id, name))
+	raw, err := s.box.Open(ctx, sealed, KeyPlace(id, name))
 	if err != nil {
 		return Key{}, err
 	}
 	return decodeKey(raw)
 }
 
-func keyPlace(id, name domain.ID) []byte { return fmt.Appendf(nil, "webhook\n%s\n%s", id, name) }
+// KeyPlace is the place that a key of a webhook is sealed for.
+func KeyPlace(id, name domain.ID) []byte { return fmt.Appendf(nil, "webhook\n%s\n%s", id, name) }
