@@ -37,7 +37,8 @@ A configured key: put a new one before it, ANNALS_MASTER_KEY=NEW,FORMER, restart
 of Annals with that, and run this with it; in the end, configure the new one alone.
 
 It works beside running processes, may be ended at any time, and goes on when it is run
-again.`,
+again. Before it begins it waits for a quarter of a minute, in which whoever has lost the
+former key without knowing comes to know.`,
 		Args: wantArgs(0),
 	}
 	load := configFlags(cmd)

@@ -89,14 +89,22 @@ func acquire(ctx context.Context, conn *pgx.Conn, name, how string, wait bool) e
 	}
 }
 
+// Notice is within what time whoever had a lease knows that it is lost. Another process
+// may have it before.
+const Notice = 2 * silence
+
+// silence is how long nothing is heard before it is asked, and of how long an answer is
+// waited for.
+const silence = 5 * time.Second
+
 // watch returns when ctx ends or the connection breaks.
 func watch(ctx context.Context, conn *pgx.Conn) error {
 	for {
-		within, cancel := context.WithTimeout(ctx, 5*time.Second)
+		within, cancel := context.WithTimeout(ctx, silence)
 		_, err := conn.WaitForNotification(within) // none will come: it notices a connection that is closed
 		cancel()
 		if err != nil && ctx.Err() == nil && !conn.IsClosed() {
-			within, cancel := context.WithTimeout(ctx, 5*time.Second)
+			within, cancel := context.WithTimeout(ctx, silence)
 			err = conn.Ping(within)
 			cancel()
 		}

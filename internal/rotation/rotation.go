@@ -60,9 +60,25 @@ func Use(ctx context.Context, db *pgxpool.Pool, master string) (held context.Con
 	return held, release, err
 }
 
-// Alone has former keys be nobody's until it is released: [ErrInUse] while they are.
+// ending is how long a process may go on with what is under way, once it knows that it has
+// lost its master key.
+const ending = 5 * time.Second
+
+// Alone has former keys be nobody's until it is released: [ErrInUse] while they are. It
+// takes its time: a process whose connection broke has its key taken from it before it
+// knows, and what it wraps by then has to be found by [Run].
 func Alone(ctx context.Context, db *pgxpool.Pool, m *eventschema.Masters) (held context.Context, release func(), err error) {
-	return alone(ctx, db.Config().ConnConfig, m.Former())
+	held, release, err = alone(ctx, db.Config().ConnConfig, m.Former())
+	if err != nil || len(m.Former()) == 0 {
+		return held, release, err
+	}
+	select {
+	case <-time.After(lease.Notice + ending):
+		return held, release, nil
+	case <-held.Done():
+		release()
+		return nil, nil, context.Cause(held)
+	}
 }
 
 func alone(ctx context.Context, conf *pgx.ConnConfig, former []*eventschema.LocalMaster) (held context.Context, release func(), err error) {
