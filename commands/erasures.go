@@ -84,6 +84,34 @@ func (a *API) Erase(ctx context.Context, id domain.ID, c client.Erase, m domain.
 	return o, err
 }
 
+// EraseAgain erases a client who was erased after the backup that the log was restored from,
+// before anybody reads it: what else there is of them goes when the erasure is carried out, as
+// with any other.
+func (a *API) EraseAgain(ctx context.Context, id domain.ID) error {
+	s, err := Load[client.State](ctx, a.Store, domain.Ref{Category: domain.Client, ID: id})
+	if err != nil {
+		return err
+	}
+	leaves, last, err := a.Store.keyLeaves(ctx, id)
+	if err != nil {
+		return err
+	}
+	c := cause{Event: uuid.New(), Correlation: uuid.New()}
+	switch {
+	case !s.Exists() && leaves == nil: // who came after the backup
+		return nil
+	case !s.Exists(): // it was being registered
+		return a.Store.log.DestroyKey(ctx, id, last)
+	case !s.Erased():
+		if _, err := Handle(ctx, a.Store, client.Aggregate, id, client.Command(client.EraseAgain{KeyLeaves: leaves}), a.erasing(c, "again"), AnyRevision); err != nil {
+			return err
+		}
+	}
+	_, err = a.destroyKey(ctx, carryOutErasure{id, c})
+	a.Store.Forget(id)
+	return err
+}
+
 // keyLeaves are the leaves that the audit tree has of the events of a client's key, and
 // the revision of the last; none once the key is destroyed.
 func (s *Store) keyLeaves(ctx context.Context, id domain.ID) (leaves [][]byte, last eventlog.Revision, err error) {
@@ -181,11 +209,11 @@ func (e *Erasures) follow(ctx context.Context, tx pgx.Tx, rec *eventlog.Record) 
 	return e.Jobs.Insert(ctx, tx, carryOutErasure{ref.ID, causeOf(rec)})
 }
 
-// meta is the circumstances of a command of the system about a client.
-func (e *Erasures) meta(c cause, name string) domain.Meta {
+// erasing is the circumstances of a command of the system about a client that is erased.
+func (a *API) erasing(c cause, name string) domain.Meta {
 	return domain.Meta{
 		Actor: domain.System, By: domain.Root, Command: uuid.NewSHA1(c.Event, []byte(name)), Correlation: c.Correlation, Causation: c.Event,
-		At: e.API.Now().UTC().Truncate(time.Microsecond), App: e.API.App,
+		At: a.Now().UTC().Truncate(time.Microsecond), App: a.App,
 	}
 }
 
@@ -193,7 +221,7 @@ func (e *Erasures) meta(c cause, name string) domain.Meta {
 // does what is left to do.
 func (e *Erasures) carryOut(ctx context.Context, job carryOutErasure) error {
 	id, a := job.Client, e.API
-	told, err := e.destroyKey(ctx, job)
+	told, err := a.destroyKey(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -219,7 +247,7 @@ func (e *Erasures) carryOut(ctx context.Context, job carryOutErasure) error {
 	if done.Rows, err = a.Directory.Erased(ctx, id, head); err != nil {
 		return err
 	}
-	m := e.meta(job.cause, "carried out")
+	m := a.erasing(job.cause, "carried out")
 	done.CleanBy = m.At.Add(erasure.CleanWithin)
 	_, err = Handle(ctx, a.Store, erasure.Aggregate, id, erasure.Command(erasure.CarryOut{Done: done}), m, AnyRevision)
 	if err == nil {
@@ -230,10 +258,10 @@ func (e *Erasures) carryOut(ctx context.Context, job carryOutErasure) error {
 
 // destroyKey destroys the key of an erased client, of whose events exactly those leave
 // the log that it tells of; it answers how many.
-func (e *Erasures) destroyKey(ctx context.Context, job carryOutErasure) (int, error) {
+func (a *API) destroyKey(ctx context.Context, job carryOutErasure) (int, error) {
 	ref := domain.Ref{Category: domain.Client, ID: job.Client}
 	for try := range attempts {
-		s, err := Load[client.State](ctx, e.API.Store, ref)
+		s, err := Load[client.State](ctx, a.Store, ref)
 		if err != nil {
 			return 0, err
 		}
@@ -241,18 +269,18 @@ func (e *Erasures) destroyKey(ctx context.Context, job carryOutErasure) (int, er
 		if !erased {
 			return 0, fmt.Errorf("%s has not been erased", ref.Stream())
 		}
-		leaves, last, err := e.API.Store.keyLeaves(ctx, job.Client)
+		leaves, last, err := a.Store.keyLeaves(ctx, job.Client)
 		if err != nil || leaves == nil {
 			return len(told.KeyLeaves), err
 		}
 		if !slices.EqualFunc(told.KeyLeaves, leaves, slices.Equal[[]byte]) {
 			// The key was wrapped anew between being told of and this.
-			m := e.meta(job.cause, fmt.Sprint("tell key of ", len(leaves)))
-			if _, err := Handle(ctx, e.API.Store, client.Aggregate, job.Client, client.Command(client.TellKey{KeyLeaves: leaves}), m, AnyRevision); err != nil {
+			m := a.erasing(job.cause, fmt.Sprint("tell key of ", len(leaves)))
+			if _, err := Handle(ctx, a.Store, client.Aggregate, job.Client, client.Command(client.TellKey{KeyLeaves: leaves}), m, AnyRevision); err != nil {
 				return 0, err
 			}
 		}
-		if err = e.API.Store.log.DestroyKey(ctx, job.Client, last); !errors.Is(err, eventlog.ErrConflict) {
+		if err = a.Store.log.DestroyKey(ctx, job.Client, last); !errors.Is(err, eventlog.ErrConflict) {
 			return len(leaves), err
 		}
 		if err := pause(ctx, try); err != nil {
@@ -290,7 +318,7 @@ func (e *Erasures) clean(ctx context.Context, after time.Duration) error {
 		return err
 	}
 	for id := range all {
-		m := e.meta(cause{id, id}, "cleaned")
+		m := e.API.erasing(cause{id, id}, "cleaned")
 		if _, err := Handle(ctx, e.API.Store, erasure.Aggregate, id, erasure.Command(erasure.Clean{Cleaning: done}), m, AnyRevision); err != nil {
 			return err
 		}

@@ -158,7 +158,18 @@ func (r restore) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.fill(ctx, b), b.close()) //nolint:contextcheck // what ended ctx must not end the closing
+	n, err := r.fill(ctx, b)
+	if err := errors.Join(err, b.close()); err != nil { //nolint:contextcheck // what ended ctx must not end the closing
+		return err
+	}
+	if err := r.eraseAgain(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(os.Remove(r.mark()), syncDirectory(r.data)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(r.out, "restored up to position %d, with %d documents; %d clients were erased again\n", r.Head, n, len(r.erased))
+	return err
 }
 
 // placeKeys has the backup's keys in the data directory, or those that were put there.
@@ -220,25 +231,37 @@ func syncDirectory(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (r restore) fill(ctx context.Context, b *backend) error {
+// fill puts back what the database had, and the documents; it answers how many those are.
+func (r restore) fill(ctx context.Context, b *backend) (documents int, err error) {
 	if err := backup.RestoreDatabase(ctx, r.Manifest, r.dir, b.database); err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	if err := backup.Erase(ctx, b.database, r.erased); err != nil {
-		return err
-	}
-	if len(r.erased) > 0 {
-		if err := backup.OpenErased(r.data).Add(r.erased...); err != nil {
-			return err
-		}
+		return 0, fmt.Errorf("restore: %w", err)
 	}
 	n, err := backup.RestoreDocuments(ctx, r.Manifest, r.dir, r.storage())
 	if err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return 0, fmt.Errorf("restore: %w", err)
 	}
-	if err := errors.Join(os.Remove(r.mark()), syncDirectory(r.data)); err != nil {
+	return n, nil
+}
+
+// eraseAgain erases who was erased after the backup: it is in the log then, for whoever
+// checks that.
+func (r restore) eraseAgain(ctx context.Context) (err error) {
+	if len(r.erased) == 0 {
+		return nil
+	}
+	b, err := openBackend(ctx, r.config, r.logger, true)
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.out, "restored up to position %d, with %d documents; %d clients were erased again\n", r.Head, n, len(r.erased))
-	return err
+	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // what ended ctx must not end the closing
+	s := &server{backend: b, logger: r.logger, metrics: prometheus.NewRegistry()}
+	if err := s.assemble(ctx, "http://127.0.0.1"); err != nil {
+		return err
+	}
+	for _, id := range r.erased {
+		if err := s.commands.EraseAgain(ctx, id); err != nil {
+			return fmt.Errorf("erase %s: %w", id, err)
+		}
+	}
+	return backup.OpenErased(r.data).Add(r.erased...)
 }

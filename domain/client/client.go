@@ -154,7 +154,7 @@ func refs(s State, c Command) []domain.Ref {
 		return []domain.Ref{tag.Ref()}
 	case ChangeStatus:
 		return []domain.Ref{{Category: domain.Project, ID: s.Assignment.ProjectID}}
-	case Deactivate, Reactivate, Hold, Release, Erase, TellKey:
+	case Deactivate, Reactivate, Hold, Release, Erase, TellKey, EraseAgain:
 		return nil
 	}
 	refs = append(refs, domain.Ref{Category: domain.Project, ID: a.ProjectID})

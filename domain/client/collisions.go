@@ -80,7 +80,7 @@ func changesOf(c Command) []string {
 		return []string{"active"}
 	case Hold, Release:
 		return []string{"held"}
-	case Register, Erase, TellKey:
+	case Register, Erase, TellKey, EraseAgain:
 	}
 	return nil
 }

@@ -46,6 +46,8 @@ func decide(s State, c Command, w domain.World, m domain.Meta) ([]Event, error) 
 		return c.decide(s)
 	case TellKey:
 		return c.decide(s, m.By)
+	case EraseAgain:
+		return c.decide(s, m.By)
 	}
 	return nil, nil
 }
@@ -71,7 +73,7 @@ func (s State) admits(c Command, by domain.Authority) error {
 	switch c.(type) {
 	case Edit, Retag, ChangeStatus:
 		return ErrDeactivated
-	case Register, Assign, HandOver, Deactivate, Reactivate, Hold, Release, Erase, TellKey:
+	case Register, Assign, HandOver, Deactivate, Reactivate, Hold, Release, Erase, TellKey, EraseAgain:
 	}
 	return nil
 }

@@ -49,12 +49,16 @@ type (
 	// TellKey tells the leaves of the key of an erased client anew: for the system, when the
 	// key got another event while the client was being erased.
 	TellKey struct{ KeyLeaves [][]byte }
+	// EraseAgain erases who was erased before the log was put back to an earlier time, under a hold
+	// or not: for the system.
+	EraseAgain struct{ KeyLeaves [][]byte }
 )
 
-func (Hold) command()    {}
-func (Release) command() {}
-func (Erase) command()   {}
-func (TellKey) command() {}
+func (Hold) command()       {}
+func (Release) command()    {}
+func (Erase) command()      {}
+func (TellKey) command()    {}
+func (EraseAgain) command() {}
 
 // Needs implements [Command].
 func (Hold) Needs() domain.Permission { return domain.ClientsHold }
@@ -67,6 +71,9 @@ func (Erase) Needs() domain.Permission { return domain.ClientsErase }
 
 // Needs implements [Command].
 func (TellKey) Needs() domain.Permission { return domain.ClientsErase }
+
+// Needs implements [Command].
+func (EraseAgain) Needs() domain.Permission { return domain.ClientsErase }
 
 // Erased says whether the client has been erased.
 func (s State) Erased() bool { return s.erasure != nil }
@@ -136,6 +143,17 @@ func (c TellKey) decide(s State, by domain.Authority) ([]Event, error) {
 	}
 	e.KeyLeaves = c.KeyLeaves
 	return []Event{e}, nil
+}
+
+func (c EraseAgain) decide(s State, by domain.Authority) (events []Event, err error) {
+	if by.ID != domain.System {
+		return nil, domain.ErrForbidden
+	}
+	const reason = "what was erased after a backup is erased in what is restored from it"
+	if s.Held { // it was released by the time
+		events = append(events, Released{Reason: reason})
+	}
+	return append(events, Erased{Basis: OtherBasis, Reason: reason, KeyLeaves: c.KeyLeaves}), nil
 }
 
 // absentFrom faults a text that outlives the person and says what the person is called,

@@ -15,6 +15,7 @@ func TestErase(t *testing.T) {
 	leaves := [][]byte{{1}, {2}}
 	erased := Erased{Basis: OnRequest, Reason: "letter of 3 May", RequestedBy: "the person", KeyLeaves: leaves}
 	gone := append(given, erased)
+	again := Erased{Basis: OtherBasis, Reason: "what was erased after a backup is erased in what is restored from it", KeyLeaves: leaves}
 	held := append(given, Held{Reason: "claim 17"})
 	personal := func(field string) error { return domain.Fault(field, "personal", "") }
 	admin := as(ann, role.ProjectAdmin, ids(retail), ids(north))
@@ -46,6 +47,9 @@ func TestErase(t *testing.T) {
 		"and then, by who does not see it":      {By: as(cem, role.ProjectAdmin, ids(wholesale), nil), Given: gone, When: Hold{Reason: "x"}, Err: ErrAbsent},
 		"telling the key, which is as told":     {Given: gone, When: TellKey{leaves}},
 		"telling the key, which has got more":   {Given: gone, When: TellKey{append(leaves, []byte{3})}, Then: []Event{Erased{OnRequest, "letter of 3 May", "the person", append(leaves, []byte{3})}}},
+		"again, after a restore":                {Given: given, When: EraseAgain{leaves}, Then: []Event{again}},
+		"again, of who is held in it":           {Given: held, When: EraseAgain{leaves}, Then: []Event{Released{again.Reason}, again}},
+		"again, which only a restore does":      {By: as(ann, role.Admin, nil, nil), Given: given, When: EraseAgain{leaves}, Err: domain.ErrForbidden},
 		"telling the key of who is not erased":  {Given: given, When: TellKey{leaves}},
 		"telling the key, which is not for you": {By: as(ann, role.Admin, nil, nil), Given: gone, When: TellKey{leaves}, Err: domain.ErrForbidden},
 	})

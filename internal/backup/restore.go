@@ -17,10 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"annals/domain"
-	"annals/eventschema"
 	"annals/internal/blobs"
-	"annals/internal/esnode/engine"
 )
 
 // Read returns what is in the backup of a directory.
@@ -252,24 +249,4 @@ func (v *verified) Read(b []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-// Erase destroys the data keys of clients in the log of a database that nobody uses, so that
-// whoever was erased after the backup stays so. Those without a key are passed.
-func Erase(ctx context.Context, database string, clients []domain.ID) error {
-	if len(clients) == 0 {
-		return nil
-	}
-	e, err := engine.Open(ctx, engine.Options{Database: database})
-	if err != nil {
-		return fmt.Errorf("erase: %w", err)
-	}
-	for _, id := range clients {
-		ref := domain.Ref{Category: eventschema.Key, ID: id}
-		_, err := e.Tombstone(ctx, ref.Stream(), engine.Any)
-		if _, gone := errors.AsType[*engine.DeletedError](err); err != nil && !gone {
-			return errors.Join(fmt.Errorf("erase %s: %w", id, err), e.Close(ctx))
-		}
-	}
-	return e.Close(ctx)
 }
