@@ -59,6 +59,9 @@ func (e *engine) build(ctx context.Context, p *Projector) error {
 	if err := t.fill(ctx, nil); err != nil {
 		return err
 	}
+	if err := t.derive(ctx); err != nil {
+		return err
+	}
 	if err := t.index(ctx); err != nil {
 		return err
 	}
@@ -168,6 +171,29 @@ func upTo(run feed.Run, to eventlog.Position) feed.Run {
 	return run
 }
 
+// derive derives what follows from the tables, all of it or nothing.
+func (t *tables) derive(ctx context.Context) error {
+	if t.p.Derive == "" {
+		return nil
+	}
+	conn, err := t.builder(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(ctx, conn)
+	if _, err := conn.Exec(ctx, t.p.Derive); err != nil { // statements without parameters are one transaction
+		return fmt.Errorf("derive in %s: %w", t.schema, err)
+	}
+	return nil
+}
+
+// builder is a connection for statements about whole tables.
+func (t *tables) builder(ctx context.Context) (*pgx.Conn, error) {
+	return t.connect(ctx, "annals projector "+t.schema, map[string]string{
+		"search_path": t.searchPath(t.schema), "maintenance_work_mem": "256MB", "work_mem": "64MB", "synchronous_commit": "off",
+	})
+}
+
 // index builds the secondary indexes, two at a time.
 func (t *tables) index(ctx context.Context) error {
 	statements := make(chan string)
@@ -184,9 +210,7 @@ func (t *tables) index(ctx context.Context) error {
 	})
 	for range 2 {
 		g.Go(func() error {
-			conn, err := t.connect(within, "annals projector "+t.schema, map[string]string{
-				"search_path": t.searchPath(t.schema), "maintenance_work_mem": "256MB", "synchronous_commit": "off",
-			})
+			conn, err := t.builder(within)
 			if err != nil {
 				return err
 			}

@@ -18,13 +18,15 @@ import (
 var (
 	//go:embed clients.sql
 	clientsTables string
+	//go:embed clients.derive.sql
+	clientsDerive string
 	//go:embed clients.indexes.sql
 	clientsIndexes string
 )
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 6, Tables: clientsTables, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
+	Name: "clients", Version: 6, Tables: clientsTables, Derive: clientsDerive, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
 	Apply: applyClients, Inserts: []*Insert{insertClient, insertTimes, insertContact, insertValue},
 	Updates: []*Update{
 		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, holdClient, endClient, portalOfClient, signInClient, contactClient, eraseClient,

@@ -154,6 +154,9 @@ declare
 begin
     insert into client_past
         select was.*, became.since from was join became on became.id = was.id where was.since <> became.since or was.revision <> became.revision;
+    if tg_nargs > 0 then -- it is being filled, and counted when that is done
+        return null;
+    end if;
     select bool_or((was.project_id, was.desk_id, was.manager_id, was.status, was.deactivated_at is null)
             is distinct from (became.project_id, became.desk_id, became.manager_id, became.status, became.deactivated_at is null)), bool_or(was.search <> became.search)
         into moved, renamed from was join became on became.id = was.id;
@@ -187,8 +190,7 @@ begin
     return null;
 end $$;
 
-create trigger count_clients after insert on clients referencing new table as added for each statement execute function count_clients();
-create trigger update_clients after update on clients referencing old table as was new table as became for each statement execute function update_clients();
+create trigger update_clients after update on clients referencing old table as was new table as became for each statement execute function update_clients('past');
 
 -- When somebody was in contact with a client: calls, messages that were sent, and those that came.
 create table client_contacts (

@@ -29,7 +29,10 @@ type Projector struct {
 	Tables string
 	Found  []string // of the tables, those in which clients are found by who says what they may see; see package reader
 	// Looks has the projector given the access log too, which others are spared.
-	Looks   bool
+	Looks bool
+	// SQL that derives from tables that are filled what others of them hold, and creates the
+	// triggers that keep those up from then on.
+	Derive  string
 	Indexes string // SQL that creates the other indexes, run when the tables are filled: "create index if not exists name …;"
 	// Apply queues what an event changes. It depends on the event alone, so that it
 	// can be repeated anywhere: no clock, no randomness, no I/O. Tables need no

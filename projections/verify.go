@@ -105,6 +105,9 @@ func (e *engine) verify(ctx context.Context, p *Projector) (rep Report, again bo
 	if err := used.chase(ctx, built); err != nil {
 		return rep, false, err
 	}
+	if err := built.derive(ctx); err != nil {
+		return rep, false, err
+	}
 	tx, epoch, err := used.snapshot(ctx, built)
 	if err != nil {
 		return rep, errors.Is(err, ErrFenced), err
