@@ -56,8 +56,13 @@ func (a *API) Follow(log live.Log, logger *slog.Logger) *live.Hub {
 	return hub
 }
 
-// Places are where clients belong.
+// Places are where clients belong, of those that there are.
 func (d *Directory) Places(ctx context.Context, clients []domain.ID) (map[domain.ID]domain.Place, error) {
+	return d.PlacesAfter(ctx, clients, eventlog.Position{})
+}
+
+// PlacesAfter are where clients belong, of those that there are, by everything up to the position.
+func (d *Directory) PlacesAfter(ctx context.Context, clients []domain.ID, after eventlog.Position) (map[domain.ID]domain.Place, error) {
 	out := map[domain.ID]domain.Place{}
 	var b pgx.Batch
 	b.Queue(`select id, project_id, desk_id, manager_id from annals_read.clients where id = any($1)`, clients).Query(func(rows pgx.Rows) error {
@@ -69,7 +74,7 @@ func (d *Directory) Places(ctx context.Context, clients []domain.ID) (map[domain
 		})
 		return err
 	})
-	return out, d.ask(ctx, eventlog.Position{}, &b)
+	return out, d.ask(ctx, after, &b)
 }
 
 var (

@@ -125,7 +125,7 @@ func (s *server) assemble(ctx context.Context, public string) (err error) {
 	}
 	s.hooks = &webhook.API{Store: hooks, Webhook: s.commands.Webhook}
 	if s.deliveries, err = webhook.New(webhook.Config{
-		Store: hooks, Log: s.log, Webhook: s.commands.Webhook, Authority: s.commands.WebhookAuthority, Place: s.commands.ClientPlace,
+		Store: hooks, Log: s.log, Webhook: s.commands.Webhook, Authority: s.commands.WebhookAuthority, Place: s.commands.ClientPlace, Places: s.reads.Directory().PlacesAfter,
 		Disable: s.commands.DisableWebhook, Warn: s.commands.WebhookWarning(mailer), Source: public, Agent: "Annals/" + version.Number,
 		Private: s.webhooksAnywhere(), Logger: s.logger, Now: now,
 	}); err != nil {

@@ -117,6 +117,8 @@ func (l *lead) commitAll(ctx context.Context, all []commit) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var b pgx.Batch
+	// What a crash of the database loses of this is lost together, and delivered again.
+	b.Queue(`set local synchronous_commit = off`)
 	// First, so that nobody else notes anything meanwhile.
 	b.Queue(`select 1 from annals_webhooks.holder where epoch = $1 for share`, l.epoch).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() != 1 {

@@ -43,6 +43,9 @@ type Config struct {
 	Authority func(ctx context.Context, employee, key domain.ID) (domain.Authority, error)
 	// Place is where a client belongs now; known is false for one that there is not.
 	Place func(ctx context.Context, client domain.ID) (at domain.Place, known bool, err error)
+	// Places are where clients belong, of those that there are, by everything up to a position,
+	// for many at once; nil: each is asked for.
+	Places func(ctx context.Context, clients []domain.ID, after eventlog.Position) (map[domain.ID]domain.Place, error)
 	// Disable disables a webhook, once for each of the times that it goes back to.
 	Disable func(ctx context.Context, id domain.ID, why webhook.Reason, since time.Time) error
 	// Warn queues, in tx, a message to the owner that nothing has been delivered for a while.
@@ -132,7 +135,7 @@ type lead struct {
 	commits chan commit
 	noting  context.Context //nolint:containedctx // ends when nothing is noted any more
 	owners  memory[owner, domain.Authority]
-	places  memory[domain.ID, located]
+	places  places
 
 	endpoints map[domain.ID]*attended
 }
@@ -171,7 +174,6 @@ func (d *Dispatcher) lead(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &lead{Dispatcher: d, cancel: cancel, commits: make(chan commit), endpoints: map[domain.ID]*attended{}}
-	l.owners.most = recalling
 	if err := d.store.db.QueryRow(ctx, `update annals_webhooks.holder set epoch = epoch + 1 returning epoch`).Scan(&l.epoch); err != nil {
 		return fmt.Errorf("take over webhooks: %w", err)
 	}
@@ -180,6 +182,7 @@ func (d *Dispatcher) lead(ctx context.Context) error {
 		return err
 	}
 	l.window = feed.NewWindow(head)
+	l.places.begin(head)
 	// What ends the couriers must not end the noting of what they did.
 	noting, stopNoting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNoting()

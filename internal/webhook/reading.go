@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -138,21 +139,43 @@ func (c *courier) handOver(ctx context.Context, r run, records []*eventlog.Recor
 // locating is how many clients are looked for in the log at once.
 const locating = 8
 
-// locate finds out where the clients of records belong.
+// locate finds out where the clients of records belong: of many who have not been heard of
+// from the read models, of the others from the log.
 func (c *courier) locate(ctx context.Context, records []*eventlog.Record) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(locating)
 	there := map[domain.ID]bool{}
 	for _, rec := range records {
-		if id := cloudevent.Client(rec); id != (domain.ID{}) && !there[id] {
+		if id := cloudevent.Client(rec); id != (domain.ID{}) {
 			there[id] = true
-			g.Go(func() error {
-				_, _, err := c.place(ctx, id)
-				return err
-			})
 		}
 	}
+	unknown := c.places.unknown(maps.Keys(there))
+	if len(unknown) > locating && c.cfg.Places != nil {
+		c.ask(ctx, unknown)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(locating)
+	for _, id := range unknown {
+		g.Go(func() error {
+			_, _, err := c.place(ctx, id)
+			return err
+		})
+	}
 	return g.Wait()
+}
+
+// asking is how long it is waited for the read models before the log is read instead.
+const asking = 250 * time.Millisecond
+
+// ask has it be remembered where clients belong, as far as the read models know it.
+func (c *courier) ask(ctx context.Context, clients []domain.ID) {
+	within, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
+	err := c.places.learn(func(upTo eventlog.Position) (map[domain.ID]domain.Place, error) {
+		return c.cfg.Places(within, clients, upTo)
+	})
+	if err != nil && ctx.Err() == nil {
+		c.cfg.Logger.DebugContext(ctx, "the read models do not tell webhooks where clients belong", "err", plain(err))
+	}
 }
 
 // asksFor says whether the webhook asks for an event. What cannot be read by this program

@@ -145,11 +145,7 @@ func (c *courier) sight(ctx context.Context, rec *eventlog.Record, d webhook.Def
 
 // place is where a client belongs now.
 func (c *courier) place(ctx context.Context, client domain.ID) (domain.Place, bool, error) {
-	l, err := c.places.get(ctx, c.cfg.Now(), client, func(ctx context.Context, id domain.ID) (l located, err error) {
-		l.at, l.known, err = c.cfg.Place(ctx, id)
-		return l, err
-	})
-	return l.at, l.known, err
+	return c.places.get(ctx, client, c.cfg.Place)
 }
 
 // record is the event of a delivery: as it was read, or read again where that may not

@@ -67,7 +67,7 @@ func (s *site) during(run func(context.Context) error) (stop func()) {
 // config is what delivers, in a hurry.
 func (s *site) config() webhook.Config {
 	return webhook.Config{
-		Store: s.Hooks, Log: s.Log, Webhook: s.Commands.Webhook, Authority: s.Commands.WebhookAuthority, Place: s.Commands.ClientPlace, Disable: s.Commands.DisableWebhook,
+		Store: s.Hooks, Log: s.Log, Webhook: s.Commands.Webhook, Authority: s.Commands.WebhookAuthority, Place: s.Commands.ClientPlace, Places: s.Reads.Directory().PlacesAfter, Disable: s.Commands.DisableWebhook,
 		Warn: func(_ context.Context, _ pgx.Tx, _, _ domain.ID, since time.Time) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

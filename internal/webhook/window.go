@@ -10,16 +10,13 @@ import (
 	"annals/domain/client"
 	"annals/domain/employee"
 	"annals/domain/role"
-	"annals/eventschema"
 	"annals/internal/eventlog"
 	"annals/internal/feed"
 )
 
-// memory remembers what a load answered until something happens that may change it. Of what
-// is under way then, nothing is remembered.
+// memory remembers for a while what a load answered, until something happens that may change
+// it. Of what is under way then, nothing is remembered.
 type memory[K comparable, V any] struct {
-	most time.Duration // for which anything is remembered; for good if zero
-
 	mu    sync.Mutex
 	known map[K]recalled[V]
 	count int // of what has happened
@@ -33,7 +30,7 @@ type recalled[V any] struct {
 // recalling is for how long it is remembered what somebody may do: keys end by themselves.
 const recalling = 5 * time.Second
 
-// memorised bounds a memory: beyond it everything is looked up anew.
+// memorised bounds what is remembered: beyond it everything is looked up anew.
 const memorised = 200_000
 
 func (m *memory[K, V]) get(ctx context.Context, now time.Time, k K, load func(context.Context, K) (V, error)) (V, error) {
@@ -41,7 +38,7 @@ func (m *memory[K, V]) get(ctx context.Context, now time.Time, k K, load func(co
 	r, ok := m.known[k]
 	count := m.count
 	m.mu.Unlock()
-	if ok && (m.most == 0 || now.Before(r.until)) {
+	if ok && now.Before(r.until) {
 		return r.v, nil
 	}
 	v, err := load(ctx, k)
@@ -51,46 +48,24 @@ func (m *memory[K, V]) get(ctx context.Context, now time.Time, k K, load func(co
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.count == count {
-		m.keep(k, recalled[V]{v, now.Add(m.most)})
+		if m.known == nil || len(m.known) >= memorised {
+			m.known = map[K]recalled[V]{}
+		}
+		m.known[k] = recalled[V]{v, now.Add(recalling)}
 	}
 	return v, nil
 }
 
-func (m *memory[K, V]) keep(k K, r recalled[V]) {
-	if m.known == nil || len(m.known) >= memorised {
-		m.known = map[K]recalled[V]{}
-	}
-	m.known[k] = r
-}
-
-// tell has what it is given be remembered, where nothing is for a time only.
-func (m *memory[K, V]) tell(k K, v V) {
+// forget forgets all.
+func (m *memory[K, V]) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++
-	m.keep(k, recalled[V]{v: v})
-}
-
-// forget forgets those that it is given, or all.
-func (m *memory[K, V]) forget(all bool, some ...K) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.count++
-	if all {
-		clear(m.known)
-	}
-	for _, k := range some {
-		delete(m.known, k)
-	}
+	clear(m.known)
 }
 
 // owner is on whose behalf deliveries are made.
 type owner struct{ employee, key domain.ID }
-
-type located struct {
-	at    domain.Place
-	known bool
-}
 
 // follow reads the end of the log for all, and forgets what has changed by it before
 // anybody is given it.
@@ -115,12 +90,14 @@ func (l *lead) heed(rec *eventlog.Record) {
 	}
 	switch e := rec.Event.(type) {
 	case employee.Event, role.Event, apikey.Event:
-		l.owners.forget(true)
+		l.owners.forget()
 	case client.Registered:
-		l.places.tell(ref.ID, located{e.Place(), true})
+		l.places.tell(ref.ID, e.Place(), rec.Position)
 	case client.Reassigned:
-		l.places.tell(ref.ID, located{e.To.Place(), true})
-	case eventschema.KeyDestroyed, nil:
-		l.places.forget(false, ref.ID)
+		l.places.tell(ref.ID, e.To.Place(), rec.Position)
+	case nil:
+		if ref.Category == domain.Client {
+			l.places.doubts(ref.ID)
+		}
 	}
 }
