@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ func benchCommand() *cobra.Command {
 	events := f.Int("events", 1_000_000, "events in the log that a read model is rebuilt from")
 	clients := f.Int("clients", 1_000_000, "clients in the lists that are read")
 	seconds := f.Int("seconds", 8, "how long to repeat what is repeated")
+	lists := f.String("lists", "", "a regular expression: of which lists are measured, as in 'agent.*: filter: mine' (default: all)")
 	quick := f.Bool("quick", false, "a moment of everything: shows that it works, not how fast it is")
 	asJSON := f.Bool("json", false, "print the report as JSON")
 	profile := f.String("profile", "", "folder to write CPU profiles to; the report says what is in them")
@@ -60,7 +62,12 @@ func benchCommand() *cobra.Command {
 		if u, err := url.Parse(*database); err != nil || *database != "" && !strings.HasPrefix(u.Scheme, "postgres") {
 			return usage("--database: is not a URL as in postgres://…") // and not quoted: it may hold a password
 		}
+		only, err := regexp.Compile(*lists)
+		if err != nil {
+			return usage("--lists: %v", err)
+		}
 		cfg := bench.Config{
+			Lists: only,
 			Names: args, Events: *events, Clients: *clients, Activities: 100_000, Duration: time.Duration(*seconds) * time.Second, Profile: *profile, App: version.String(),
 			Logger: slog.New(slog.DiscardHandler),
 		}

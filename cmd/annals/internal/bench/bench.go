@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,16 +16,17 @@ import (
 
 // Config says what is measured, on what, and for how long.
 type Config struct {
-	Names      []string      // of the measurements; all if empty
-	Database   Database      // each measurement begins with an empty one
-	Serve      Serve         // starts the whole of Annals
-	Events     int           // in the log that a read model is rebuilt from
-	Clients    int           // in the list of which first pages are read
-	Activities int           // of the client with very many of them
-	Duration   time.Duration // of each part that is repeated for a while
-	Profile    string        // folder for CPU profiles; empty for none
-	Logger     *slog.Logger  // what is being done, and what the parts complain about
-	App        string        // software version
+	Names      []string       // of the measurements; all if empty
+	Database   Database       // each measurement begins with an empty one
+	Serve      Serve          // starts the whole of Annals
+	Events     int            // in the log that a read model is rebuilt from
+	Clients    int            // in the list of which first pages are read
+	Lists      *regexp.Regexp // of which lists are measured, by who asks and for what; nil: all
+	Activities int            // of the client with very many of them
+	Duration   time.Duration  // of each part that is repeated for a while
+	Profile    string         // folder for CPU profiles; empty for none
+	Logger     *slog.Logger   // what is being done, and what the parts complain about
+	App        string         // software version
 }
 
 // Database hands out an empty database and what removes it again.

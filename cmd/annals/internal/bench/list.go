@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"time"
@@ -170,6 +172,9 @@ func (r *run) list(ctx context.Context) error {
 			return projections.Want(ctx, owner, name, expression)
 		}}
 		kinds := f.kinds()
+		if err := r.listed(ctx, api, kinds[len(kinds)-1]); err != nil {
+			return fmt.Errorf("page by page: %w", err)
+		}
 		if r.Duration < time.Second { // a moment is to show that it works: there are hundreds of shapes
 			kinds, r.Duration = kinds[:1], r.Duration/20
 			defer func() { r.Duration *= 20 }()
@@ -235,6 +240,9 @@ func (r *run) lists(ctx context.Context, api *readapi.API, owner *pgxpool.Pool, 
 	groups := map[string]*worst{}
 	var order []string
 	for _, s := range shapes() {
+		if r.Lists != nil && !r.Lists.MatchString(k.name+": "+s.group+": "+s.name) {
+			continue
+		}
 		ours, err := r.ask(ctx, k, func(ctx context.Context, who *access.Actor, turn int) (time.Duration, error) {
 			return r.byAPI(ctx, api, who, s, turn)
 		})
@@ -276,6 +284,42 @@ func (r *run) lists(ctx context.Context, api *readapi.API, owner *pgxpool.Pool, 
 		r.add(f.target(fmt.Sprintf("p99 ≤ %g ms", targets[name]), f.Value <= targets[name]))
 	}
 	return nil
+}
+
+// walked is how many clients of a list are read one page after the other.
+const walked = 1_000_000
+
+// listed reads a list page by page, and looks at how much memory that takes.
+func (r *run) listed(ctx context.Context, api *readapi.API, k kind) error {
+	r.Logger.InfoContext(ctx, "reading a list page by page")
+	ctx = access.With(ctx, access.Caller{Actor: k.who[0]})
+	in := shape{sort: []string{"name"}}.request(500)
+	debug.FreeOSMemory() // what filling took
+	n, most, begun := 0, resident(), now()
+	for n < walked {
+		page, err := api.Query(ctx, in)
+		if err != nil {
+			return err
+		}
+		n += len(page.Body.Items)
+		most = max(most, resident())
+		if in.Body.Cursor = page.Body.NextCursor; in.Body.Cursor == "" {
+			break
+		}
+	}
+	f := Figure{
+		Name: "list", What: number(float64(n)) + " clients read page by page, in the process", Value: float64(most) / 1e6, Unit: "MB",
+		Note: number(float64(n)/now().Sub(begun).Seconds()) + " clients/s",
+	}
+	r.add(f.target("≤ 300 MB", f.Value <= 300))
+	return nil
+}
+
+// resident is how many bytes of memory the process has of the system.
+func resident() uint64 {
+	all := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(all)
+	return all[0].Value.Uint64() - all[1].Value.Uint64()
 }
 
 // ask has as many readers ask at once as there are, for a while.
