@@ -128,7 +128,12 @@ func (t *tables) apply(ctx context.Context, run feed.Run) error {
 	if len(run.Records) == 0 && run.From == run.To {
 		return nil
 	}
-	w, err := t.work(run)
+	w, err := t.p.work(run, t.parked)
+	return t.finish(ctx, run, w, err)
+}
+
+// finish commits the work that a run comes to; err is why it comes to none.
+func (t *tables) finish(ctx context.Context, run feed.Run, w *work, err error) error {
 	if err == nil {
 		err = t.commit(ctx, run.From, run.To, w)
 	}
@@ -167,6 +172,7 @@ type work struct {
 	batch   pgx.Batch
 	parks   []parking
 	applied int
+	erased  bool   // some event came whose personal fields are gone
 	last    uint64 // commit position of the last event, applied or not
 }
 
@@ -175,11 +181,10 @@ type parking struct {
 	err error
 }
 
-// work queues the statements of the run's events. An event that could not even be
-// read parks its stream.
-func (t *tables) work(run feed.Run) (*work, error) {
+// work queues the statements of the run's events, but for those of parked streams. An event
+// that could not even be read parks its stream.
+func (p *Projector) work(run feed.Run, parked map[string]eventlog.Revision) (*work, error) {
 	w := &work{}
-	parked := t.parked
 	for i := range run.Records {
 		rec := &run.Records[i]
 		w.last = rec.Position.Commit
@@ -196,11 +201,11 @@ func (t *tables) work(run feed.Run) (*work, error) {
 			w.parks = append(w.parks, parking{rec, rec.Err})
 			continue
 		}
-		if err := t.p.queue(&w.batch, rec); err != nil {
+		if err := p.queue(&w.batch, rec); err != nil {
 			return nil, err
 		}
 		w.applied++
-		t.erased = t.erased || erasure || len(rec.Erased) > 0
+		w.erased = w.erased || erasure || len(rec.Erased) > 0
 	}
 	return w, nil
 }
@@ -270,7 +275,7 @@ func (t *tables) commit(ctx context.Context, from, to eventlog.Position, w *work
 	if len(w.batch.QueuedQueries) > 0 {
 		t.streak = 0
 	}
-	t.at, t.epoch, t.filled = to, t.epoch+int64(len(w.parks)), t.filled+w.applied
+	t.at, t.epoch, t.filled, t.erased = to, t.epoch+int64(len(w.parks)), t.filled+w.applied, t.erased || w.erased
 	for _, p := range w.parks {
 		t.parked[p.rec.Stream] = p.rec.Revision
 		t.Logger.ErrorContext(ctx, "stream parked", "projector", t.p.Name, "stream", p.rec.Stream, "revision", p.rec.Revision, "err", explain(p.err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -143,19 +144,64 @@ func (t *tables) fillOnce(ctx context.Context, to *eventlog.Position) error {
 	if to != nil && t.at.Compare(*to) >= 0 {
 		return nil
 	}
-	for run, err := range feed.Runs(ctx, t.p.source(t.Log), t.at, buildRecords) {
-		if err != nil {
-			return err
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	epoch := t.epoch
+	for p := range t.prepare(within, to) {
+		switch {
+		case p.err != nil:
+			return p.err
+		case t.epoch != epoch: // other streams are parked than it was prepared for
+			if err := t.apply(ctx, p.run); err != nil {
+				return err
+			}
+		default:
+			if err := t.finish(ctx, p.run, p.work, p.failed); err != nil {
+				return err
+			}
 		}
-		done := run.Live
-		if to != nil && (run.Live || run.To.Compare(*to) >= 0) {
-			run, done = upTo(run, *to), true
-		}
-		if err := t.apply(ctx, run); err != nil || done {
-			return err
+		if p.last {
+			return nil
 		}
 	}
 	return ctx.Err()
+}
+
+// prepared is a run with what it comes to while those streams are parked that were.
+type prepared struct {
+	run    feed.Run
+	last   bool // it is the last one that was asked for
+	work   *work
+	failed error // why there is no work
+	err    error // why there is no run
+}
+
+// prepare prepares the runs up to a position, or until they have caught up, each while the one
+// before it is applied.
+func (t *tables) prepare(ctx context.Context, to *eventlog.Position) <-chan prepared {
+	out := make(chan prepared)
+	at, parked := t.at, maps.Clone(t.parked)
+	go func() {
+		defer close(out)
+		for run, err := range feed.Runs(ctx, t.p.source(t.Log), at, buildRecords) {
+			p := prepared{run: run, last: run.Live, err: err}
+			if to != nil && (run.Live || run.To.Compare(*to) >= 0) {
+				p.run, p.last = upTo(run, *to), true
+			}
+			if err == nil {
+				p.work, p.failed = t.p.work(p.run, parked)
+			}
+			select {
+			case out <- p:
+			case <-ctx.Done():
+				return
+			}
+			if p.last {
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // upTo is the part of run up to a position. A run that is live and ends before it

@@ -26,11 +26,10 @@ var (
 
 // clients is the list of clients and the record of each.
 var clients = &Projector{
-	Name: "clients", Version: 6, Tables: clientsTables, Derive: clientsDerive, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
-	Apply: applyClients, Inserts: []*Insert{insertClient, insertTimes, insertContact, insertValue},
+	Name: "clients", Version: 7, Tables: clientsTables, Derive: clientsDerive, Indexes: clientsIndexes, Found: []string{"clients", "client_times", "client_past", "client_counts", "client_words"},
+	Apply: applyClients, Inserts: []*Insert{insertClient, insertContact, insertValue},
 	Updates: []*Update{
 		editClient, assignClient, retagClient, changeClientStatus, deactivateClient, holdClient, endClient, portalOfClient, signInClient, contactClient, eraseClient,
-		touchTimes, assignTimes,
 	},
 }
 
@@ -39,7 +38,6 @@ var (
 		"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
 		"street", "city", "region", "postal_code", "country", "details", "keys", "words",
 		"project_id", "desk_id", "manager_id", "status", "status_at", "tags", "created_at", "updated_at", "since", "revision", "erased")
-	insertTimes = NewInsert("client_times", "client_id", "updated_at", "project_id", "desk_id", "manager_id")
 )
 
 // The row is as it is now since an event that changes it: client_past keeps what it was.
@@ -65,9 +63,6 @@ var (
 	signInClient   = NewUpdate("clients", "id", `since = greatest(since, $2), portal_signed_in_at = greatest(portal_signed_in_at, $3)`)
 	contactClient  = NewUpdate("clients", "id", `since = greatest(since, $2), last_contacted_at = greatest(last_contacted_at, $3)`).Maybe()
 	eraseClient    = NewUpdate("clients", "id", erased).Maybe()
-
-	touchTimes  = NewUpdate("client_times", "client_id", `updated_at = $2`)
-	assignTimes = NewUpdate("client_times", "client_id", `updated_at = $2, project_id = $3, desk_id = $4, manager_id = $5`)
 )
 
 const (
@@ -98,16 +93,12 @@ func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 	at := r.Meta.At
 	change := func(u *Update, values ...any) {
 		u.Queue(b, id(r), append([]any{r.Revision, at}, values...)...)
-		if u != assignClient {
-			touchTimes.Queue(b, id(r), at)
-		}
 	}
 	switch e := e.(type) {
 	case client.Registered:
 		place := []any{orNull(e.ProjectID), orNull(e.DeskID), orNull(e.ManagerID)}
 		values := append(append([]any{id(r)}, inColumnsOf(e.Details)...), object(beside(e.Details)), object(keys(e.Details)), object(searched(e.Details)))
 		insertClient.Queue(b, append(append(values, place...), string(e.Status), at, list(e.Tags), at, at, at, r.Revision, len(r.Erased) > 0)...)
-		insertTimes.Queue(b, append([]any{id(r), at}, place...)...)
 	case client.Edited:
 		was, is := inColumnsOf(e.From), inColumnsOf(e.To)
 		for i := range is {
@@ -121,9 +112,7 @@ func applyClient(b *pgx.Batch, r *eventlog.Record, e client.Event) {
 		}
 		change(editClient, is...)
 	case client.Reassigned:
-		place := []any{orNull(e.To.ProjectID), orNull(e.To.DeskID), orNull(e.To.ManagerID)}
-		change(assignClient, place...)
-		assignTimes.Queue(b, id(r), append([]any{at}, place...)...)
+		change(assignClient, orNull(e.To.ProjectID), orNull(e.To.DeskID), orNull(e.To.ManagerID))
 	case client.Retagged:
 		change(retagClient, list(e.Added), list(e.Removed))
 	case client.StatusChanged:

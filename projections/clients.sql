@@ -145,9 +145,22 @@ begin
     return null;
 end $$;
 
--- What updates change: many rows at once where a read model is built, which is why this is by statement. The planner is
--- told elsewhere to look rows up by their keys, and these have none.
-create function update_clients() returns trigger language plpgsql set search_path from current set enable_hashjoin to on as $$
+create function time_clients() returns trigger language plpgsql set search_path from current as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into client_times select id, updated_at, project_id, desk_id, manager_id from became;
+    else
+        update client_times t set updated_at = b.updated_at, project_id = b.project_id, desk_id = b.desk_id, manager_id = b.manager_id
+            from became b where t.client_id = b.id and (t.updated_at <> b.updated_at
+                or (t.project_id, t.desk_id, t.manager_id) is distinct from (b.project_id, b.desk_id, b.manager_id));
+    end if;
+    return null;
+end $$;
+
+-- What updates change: many rows at once where a read model is built, which is why this is by statement. A plan is kept
+-- from one call to the next, and one for a few rows that compares each with each takes minutes for thousands: so there is
+-- to be none such. The planner is told elsewhere to look rows up by their keys, and these have none.
+create function update_clients() returns trigger language plpgsql set search_path from current set enable_hashjoin to on set enable_nestloop to off as $$
 declare
     moved boolean;
     renamed boolean;
@@ -172,9 +185,8 @@ begin
                     (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) y
             group by 1, 2, 3, 4, 5 having sum(n) <> 0
             on conflict (project_id, desk_id, manager_id, status, active) do update set n = client_counts.n + excluded.n;
-        delete from client_counts using (select distinct coalesce(project_id, none.id) project_id, coalesce(desk_id, none.id) desk_id
-                from was, (values ('00000000-0000-0000-0000-000000000000'::uuid)) none (id)) left_behind
-            where n = 0 and client_counts.project_id = left_behind.project_id and client_counts.desk_id = left_behind.desk_id;
+        delete from client_counts where n = 0 and project_id = any (array(select distinct coalesce(project_id, '00000000-0000-0000-0000-000000000000') from was))
+            and desk_id = any (array(select distinct coalesce(desk_id, '00000000-0000-0000-0000-000000000000') from was));
     end if;
     if renamed then
         insert into client_words
