@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"annals/internal/eventlog"
@@ -103,6 +104,10 @@ func (e *engine) create(ctx context.Context, p *Projector, schema, state string)
 			}
 		}
 		if err := e.guard(ctx, tx, schema); err != nil {
+			return err
+		}
+		// What is filled is looked through again and again otherwise, beside being filled.
+		if err := eachTable(ctx, tx, schema, "alter table %s set (autovacuum_enabled = off)"); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `insert into annals_projections.checkpoints (schema, projector, version, state) values ($1, $2, $3, $4)`,
@@ -236,7 +241,7 @@ func (t *tables) derive(ctx context.Context) error {
 // builder is a connection for statements about whole tables.
 func (t *tables) builder(ctx context.Context) (*pgx.Conn, error) {
 	return t.connect(ctx, "annals projector "+t.schema, map[string]string{
-		"search_path": t.searchPath(t.schema), "maintenance_work_mem": "256MB", "work_mem": "64MB", "synchronous_commit": "off",
+		"search_path": t.searchPath(t.schema), "maintenance_work_mem": "256MB", "work_mem": "64MB", "max_parallel_maintenance_workers": "0", "synchronous_commit": "off",
 	})
 }
 
@@ -277,13 +282,27 @@ func (t *tables) index(ctx context.Context) error {
 			return err
 		}
 	}
-	names, err := t.names(ctx, t.db)
+	if err := eachTable(ctx, t.db, t.schema, "alter table %s reset (autovacuum_enabled)"); err != nil {
+		return err
+	}
+	return eachTable(ctx, t.db, t.schema, "analyze %s")
+}
+
+// changer is a transaction, or a pool.
+type changer interface {
+	DB
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// eachTable runs a statement for each table of a schema, for whose name it has a %s.
+func eachTable(ctx context.Context, db changer, schema, sql string) error {
+	names, err := tableNames(ctx, db, schema)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if _, err := t.db.Exec(ctx, "analyze "+pgx.Identifier{t.schema, name}.Sanitize()); err != nil {
-			return fmt.Errorf("analyze %s: %w", name, err)
+		if _, err := db.Exec(ctx, fmt.Sprintf(sql, pgx.Identifier{schema, name}.Sanitize())); err != nil {
+			return fmt.Errorf("table %s: %w", name, err)
 		}
 	}
 	return nil
