@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,8 +70,61 @@ func (r *run) record(ctx context.Context) error {
 		if err := r.walk(ctx, c, l); err != nil {
 			return err
 		}
-		return r.retold(ctx, c, l)
+		if err := r.retold(ctx, c, l); err != nil {
+			return err
+		}
+		return r.eventful(ctx, c, l)
 	})
+}
+
+// ofOne is how many events a client has to whom very much has happened.
+const ofOne = 10_000
+
+// eventful has a client be changed very often, and measures retelling that and the record as it
+// was at any moment of it.
+func (r *run) eventful(ctx context.Context, c *caller, l *life) error {
+	changes := min(ofOne, r.Activities)
+	r.Logger.InfoContext(ctx, "changing a client again and again", "times", changes)
+	of := l.short[1].id
+	begun := now()
+	for n := range changes {
+		if _, err := c.command(ctx, http.MethodPatch, "clients/"+of.String(), map[string]any{"last_name": fmt.Sprint("Moreau ", n)}); err != nil {
+			return err
+		}
+	}
+	ended := now()
+	path := "/api/v1/clients/" + of.String()
+	start := now()
+	raw, err := c.do(ctx, http.MethodGet, path+"/replay", nil, true)
+	if err != nil {
+		return err
+	}
+	took := now().Sub(start)
+	steps := strings.Count(string(raw), "\n")
+	if steps < changes {
+		return fmt.Errorf("of %d changes %d are told", changes, steps)
+	}
+	r.add(Figure{
+		Name: "record", What: fmt.Sprintf("told of a client of %s events, in a replay with each state", number(float64(steps))), Value: float64(steps) / took.Seconds(), Unit: "events/s",
+	})
+	rnd := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same moments every time
+	var then, present []time.Duration
+	for start := now(); len(then) < 100 || now().Sub(start) < r.Duration; {
+		at := begun.Add(time.Duration(rnd.Int64N(int64(ended.Sub(begun)))))
+		for query, each := range map[string]*[]time.Duration{"?as_of=" + url.QueryEscape(at.UTC().Format(time.RFC3339Nano)): &then, "": &present} {
+			asked := now()
+			if _, err := c.do(ctx, http.MethodGet, path+query, nil, true); err != nil {
+				return err
+			}
+			*each = append(*each, now().Sub(asked))
+		}
+	}
+	a, b := newTook(0, then), newTook(0, present)
+	r.add(Figure{
+		Name: "record", What: "the same client as it was at any moment, p99", Value: milli(a.at(99)), Unit: "ms", P50: a.at(50), P99: a.at(99),
+		Limit: milli(b.at(99)), LimitIs: "p99 of the client as it is",
+	})
+	return nil
 }
 
 func (c *caller) gets(ctx context.Context, path func(domain.ID) string) func(domain.ID) error {
