@@ -33,12 +33,10 @@ var clients = &Projector{
 	},
 }
 
-var (
-	insertClient = NewInsert("clients",
-		"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
-		"street", "city", "region", "postal_code", "country", "details", "keys", "words",
-		"project_id", "desk_id", "manager_id", "status", "status_at", "tags", "created_at", "updated_at", "since", "revision", "erased")
-)
+var insertClient = NewInsert("clients",
+	"id", "type", "first_name", "middle_name", "last_name", "display_name", "company", "email", "phone", "website",
+	"street", "city", "region", "postal_code", "country", "details", "keys", "words",
+	"project_id", "desk_id", "manager_id", "status", "status_at", "tags", "created_at", "updated_at", "since", "revision", "erased")
 
 // The row is as it is now since an event that changes it: client_past keeps what it was.
 var (

@@ -251,6 +251,11 @@ func TestRebuildUnderLoad(t *testing.T) {
 	w.caughtUp(r)
 	stopReading()
 	w.verified()
+	var idle int // tables that are in use, and that PostgreSQL does not look after as while they were filled
+	w.scan(`select count(*) from pg_class c join annals_projections.active a on c.relnamespace = to_regnamespace(a.schema) where c.reloptions::text like '%autovacuum%'`)(&idle)
+	if idle > 0 {
+		t.Errorf("%d tables are not vacuumed", idle)
+	}
 }
 
 // A build that is killed anywhere leaves what is in use, and nothing else for long.

@@ -13,6 +13,7 @@ import (
 	"annals/domain"
 	"annals/domain/field"
 	"annals/domain/project"
+	"annals/domain/retention"
 	"annals/domain/tag"
 )
 
@@ -22,6 +23,7 @@ type registries struct {
 	projects []uuid.UUID // the zero one: for all
 	fields   field.State
 	tags     tag.State
+	rules    retention.State
 	ids      map[string][]uuid.UUID
 	project  project.State
 	n        byte
@@ -51,7 +53,7 @@ func (r *registries) command(t *rapid.T) {
 	scope := domain.Set(rapid.SampledFrom(r.projects).Draw(t, "project"))
 	name := rapid.SampledFrom([]string{"a", "A", "b", "c", "ß", "SS", "d'\\", "日本", "NULL"}).Draw(t, "name")
 	options := []any{map[string]any{"key": "x", "label": name}, map[string]any{"key": "y", "label": "Y", "retired": true}}
-	switch drawKind(t, 10) {
+	switch drawKind(t, 13) {
 	case 0, 1:
 		r.tag(t, tag.Define{ID: uuid.New(), ProjectID: scope, Settings: tag.Settings{Name: name, Colour: "#00ff00"}}, w)
 	case 2, 3:
@@ -73,41 +75,77 @@ func (r *registries) command(t *rapid.T) {
 		}).Draw(t, "patch")}, w)
 	case 9:
 		r.field(t, rapid.SampledFrom([]field.Command{field.Retire{ID: some("field")}, field.Restore{ID: some("field")}}).Draw(t, "which"), w)
+	case 10:
+		r.rule(t, retention.Define{ID: uuid.New(), ProjectID: scope, Settings: retention.Settings{
+			Name: name, Since: rapid.SampledFrom(retention.Sinces).Draw(t, "since"), Days: rapid.IntRange(1, 36500).Draw(t, "days"), Action: retention.Propose,
+		}}, w)
+	case 11:
+		r.rule(t, retention.Change{ID: some("rule"), Patch: rapid.SampledFrom([]map[string]any{
+			{"name": name}, {"statuses": []any{"inactive", "lead"}, "days": 7.0}, {"statuses": nil, "action": "erase"}, {"since": "deactivated"},
+		}).Draw(t, "patch")}, w)
+	case 12:
+		r.rule(t, retention.Delete{ID: some("rule")}, w)
+	}
+}
+
+// decided carries out a command, and keeps the ids of what it defines.
+func decided[S, C, E any](t *rapid.T, r *registries, d domain.Decider[S, C, E], state *S, of domain.Ref, c C, w domain.World) {
+	events, err := d.Decide(*state, c, w, domain.Meta{By: domain.Root})
+	if err != nil && domain.KindOf(err) == domain.Internal {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		*state = d.Evolve(*state, e)
+		r.w.append(d.Category, of.ID, e)
+		switch e := any(e).(type) {
+		case tag.Defined:
+			r.ids["tag"] = append(r.ids["tag"], e.TagID)
+		case field.Defined:
+			r.ids["field"] = append(r.ids["field"], e.FieldID)
+		case retention.Defined:
+			r.ids["rule"] = append(r.ids["rule"], e.RuleID)
+		}
 	}
 }
 
 func (r *registries) tag(t *rapid.T, c tag.Command, w domain.World) {
-	events, err := tag.Aggregate.Decide(r.tags, c, w, domain.Meta{By: domain.Root})
-	if err != nil && domain.KindOf(err) == domain.Internal {
-		t.Fatal(err)
-	}
-	for _, e := range events {
-		r.tags = tag.Aggregate.Evolve(r.tags, e)
-		r.w.append(domain.Tag, tag.Ref().ID, e)
-		if e, ok := e.(tag.Defined); ok {
-			r.ids["tag"] = append(r.ids["tag"], e.TagID)
-		}
-	}
+	decided(t, r, tag.Aggregate, &r.tags, tag.Ref(), c, w)
 }
 
 func (r *registries) field(t *rapid.T, c field.Command, w domain.World) {
-	events, err := field.Aggregate.Decide(r.fields, c, w, domain.Meta{By: domain.Root})
-	if err != nil && domain.KindOf(err) == domain.Internal {
-		t.Fatal(err)
-	}
-	for _, e := range events {
-		r.fields = field.Aggregate.Evolve(r.fields, e)
-		r.w.append(domain.CustomField, field.Ref().ID, e)
-		if e, ok := e.(field.Defined); ok {
-			r.ids["field"] = append(r.ids["field"], e.FieldID)
-		}
-	}
+	decided(t, r, field.Aggregate, &r.fields, field.Ref(), c, w)
+}
+
+func (r *registries) rule(t *rapid.T, c retention.Command, w domain.World) {
+	decided(t, r, retention.Aggregate, &r.rules, retention.Ref(), c, w)
 }
 
 // check holds the tables to the domain's own fold.
 func (r *registries) check() {
 	t := r.w.t
 	t.Helper()
+	rules, err := r.w.db.Query(t.Context(), `select id, project_id, name, statuses, since, days, action from annals_read.retention_rules`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for ; rules.Next(); count++ {
+		var is retention.Rule
+		var of uuid.NullUUID
+		if err := rules.Scan(&is.ID, &of, &is.Name, &is.Statuses, &is.Since, &is.Days, &is.Action); err != nil {
+			t.Fatal(err)
+		}
+		is.ProjectID = of.UUID
+		if len(is.Statuses) == 0 {
+			is.Statuses = nil
+		}
+		if want, there := r.rules.Rule(is.ID); !there || !reflect.DeepEqual(is, want) {
+			t.Errorf("rule %+v, want %+v", is, want)
+		}
+	}
+	if rules.Err() != nil || count != len(r.rules.Rules) {
+		t.Errorf("%d rules of %d, %v", count, len(r.rules.Rules), rules.Err())
+	}
 	for _, p := range r.projects {
 		rows, err := r.w.db.Query(t.Context(), `select name, label, name_key, label_key from annals_read.tag_names where project_id = $1`, p)
 		if err != nil {
