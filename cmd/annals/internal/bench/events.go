@@ -136,7 +136,7 @@ func (r *run) hooked(ctx context.Context) error {
 
 // replayed measures how fast the beginning of the log is delivered again, against a client
 // that only posts the same.
-func (r *run) replayed(ctx context.Context, c *caller) (err error) {
+func (r *run) replayed(ctx context.Context, url string, c *caller) (err error) {
 	e, err := listen(ctx, nil)
 	if err != nil {
 		return err
@@ -154,15 +154,20 @@ func (r *run) replayed(ctx context.Context, c *caller) (err error) {
 	if err := e.quiet(ctx); err != nil {
 		return err
 	}
-	begun := now()
 	until := eventlog.Position{Commit: uint64(min(r.Events, mostReplayed)), Prepare: uint64(min(r.Events, mostReplayed))} //nolint:gosec // checked by Bench
-	if _, err := c.command(ctx, http.MethodPost, "webhooks/"+hook.ID.String()+"/replay", map[string]any{
-		"from": map[string]string{"position": "0"}, "to": map[string]string{"position": until.String()},
-	}); err != nil {
+	var begun time.Time
+	var again []delivered
+	var bodies [][]byte
+	if err := r.profiled(ctx, "events", url, func() error {
+		begun = now()
+		if _, err := c.command(ctx, http.MethodPost, "webhooks/"+hook.ID.String()+"/replay", map[string]any{
+			"from": map[string]string{"position": "0"}, "to": map[string]string{"position": until.String()},
+		}); err != nil {
+			return err
+		}
+		again, bodies, err = e.rest(ctx)
 		return err
-	}
-	again, bodies, err := e.rest(ctx)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	if len(again) == 0 {
@@ -327,7 +332,7 @@ func (r *run) pulled(ctx context.Context) error {
 		defer func() { err = errors.Join(err, s.Stop()) }()
 		c := newCaller(s)
 		defer c.http.CloseIdleConnections()
-		if err := r.replayed(ctx, c); err != nil {
+		if err := r.replayed(ctx, url, c); err != nil {
 			return err
 		}
 		for _, payload := range []string{"full", "thin"} {
