@@ -89,7 +89,6 @@ func (ms *models) fillModel(t *testing.T, r *drawn) {
 			c.id, string(d.Type), d.FirstName, d.MiddleName, d.LastName, d.DisplayName, d.Company, d.Email, d.Phone, d.Address.City, d.Address.Region, d.Address.Country, string(c.status), c.statusAt, c.statusReason,
 			null(c.place.Project), null(c.place.Desk), null(c.place.Manager), append([]string{}, c.tags...), c.deactivated, c.deactivationReason, c.portal, c.override, c.portalSignIn, c.contacted, c.created, c.updated,
 			c.revision, c.erased, keys, words, textfold.Fold(c.statusReason), textfold.Fold(c.deactivationReason))
-		ms.exec(t, `insert into client_times (client_id, updated_at, project_id, desk_id, manager_id) values ($1, $2, $3, $4, $5)`, c.id, c.updated, null(c.place.Project), null(c.place.Desk), null(c.place.Manager))
 		for _, word := range c.searched() {
 			m.words[word]++
 		}

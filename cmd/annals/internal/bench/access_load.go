@@ -166,10 +166,6 @@ func (f *firm) fill(ctx context.Context, url string, clients int) error {
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf(`insert into %[1]s.client_times select id, updated_at, project_id, desk_id, manager_id from %[1]s.clients`, pgx.Identifier{schemas["clients"]}.Sanitize()))
-	if err != nil {
-		return fmt.Errorf("times: %w", err)
-	}
 	return index(ctx, url, schemas["clients"], create)
 }
 

@@ -421,7 +421,7 @@ func (f *firm) write(ctx context.Context, db *pgxpool.Pool, r *run) {
 		err = db.QueryRow(ctx, `select schema from annals_projections.active where projector = 'clients'`).Scan(&clients)
 	}
 	const together = 20
-	table := func(name string) string { return pgx.Identifier{clients, name}.Sanitize() }
+	table := pgx.Identifier{clients, "clients"}.Sanitize()
 	tick := time.NewTicker(time.Second * together / listWrites)
 	defer tick.Stop()
 	for n := 0; err == nil && len(ids) > 0; {
@@ -433,8 +433,7 @@ func (f *firm) write(ctx context.Context, db *pgxpool.Pool, r *run) {
 		var b pgx.Batch
 		for range together {
 			id, status := ids[n%len(ids)], []string{"lead", "active", "inactive"}[n%3]
-			b.Queue(`update `+table("clients")+` set revision = revision + 1, updated_at = now(), since = now(), status = $2, status_at = now() where id = $1`, id, status)
-			b.Queue(`update `+table("client_times")+` set updated_at = now() where client_id = $1`, id)
+			b.Queue(`update `+table+` set revision = revision + 1, updated_at = now(), since = now(), status = $2, status_at = now() where id = $1`, id, status)
 			n++
 		}
 		err = db.SendBatch(ctx, &b).Close()
