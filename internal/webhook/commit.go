@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"annals/domain"
 	"annals/internal/eventlog"
@@ -184,6 +185,14 @@ func (t *table) add(values ...any) {
 		}
 	}
 	for i, v := range values {
+		switch id := v.(type) { // which the driver encodes by way of text
+		case uuid.UUID:
+			v = pgtype.UUID{Bytes: id, Valid: true}
+		case *uuid.UUID:
+			if v = (pgtype.UUID{}); id != nil {
+				v = pgtype.UUID{Bytes: *id, Valid: true}
+			}
+		}
 		t.columns[i] = append(t.columns[i].([]any), v)
 	}
 }

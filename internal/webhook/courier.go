@@ -20,10 +20,10 @@ const (
 	mostAside = 10_000 // events set aside, by which no more is read
 
 	// Requests under way, and done but not noted yet, are what a crash has sent twice: so many
-	// at least, and of what this courier has sent a hundredth, but not more than the last.
+	// at least, and of what this courier has sent a fiftieth, but not more than the last.
 	leastUnsure = 24
-	unsurePart  = 100
-	mostUnsure  = 192
+	unsurePart  = 50
+	mostUnsure  = 512
 )
 
 // item is an event on its way to an endpoint.
