@@ -59,9 +59,9 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			<-time.After(time.Millisecond)
 		}
 	},
-	// until-logged WORDS: waits until the server has written that
+	// until-logged WORDS [NAME]: waits until the server has written that
 	"until-logged": func(ts *testscript.TestScript, _ bool, args []string) {
-		ts.Check(of(ts).named(ts, nil).untilLogged(context.Background(), args[0]))
+		ts.Check(of(ts).named(ts, args[1:]).untilLogged(context.Background(), args[0]))
 	},
 	// until-ready: asks until the server is in order
 	"until-ready": untilReadyScript,

@@ -106,6 +106,7 @@ func TestUnderLoad(t *testing.T) {
 	defer stop()
 	ctx, cancel := context.WithCancel(t.Context())
 	var acknowledged atomic.Int64
+	enough := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -114,12 +115,18 @@ func TestUnderLoad(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				acknowledged.Add(1)
+				if acknowledged.Add(1) == 200 {
+					close(enough)
+				}
 			}
 		})
 	}
-	for acknowledged.Load() < 200 {
-		time.Sleep(time.Millisecond)
+	failed := make(chan struct{})
+	go func() { wg.Wait(); close(failed) }()
+	select {
+	case <-enough:
+	case <-failed:
+		t.Fatal("nobody writes any more")
 	}
 	before := acknowledged.Load()
 	m, err := Write(t.Context(), Config{Database: url, Blobs: "file://" + t.TempDir(), Now: time.Now}, dir)
