@@ -257,7 +257,7 @@ func TestPagesOfLooks(t *testing.T) {
 			if !strings.Contains(query, "actor") {
 				query += "&actor=" + u.ID // those of the client are looked at by a as well
 			}
-			seen, times, cursor := map[string]bool{}, []string{}, ""
+			seen, times, cursor := map[string]bool{}, []time.Time{}, ""
 			for page := 0; ; page++ {
 				r := a.Get(t, path+"?limit=7"+query+"&cursor="+cursor).Want(t, 200)
 				for _, id := range r.Column("id") {
@@ -266,7 +266,13 @@ func TestPagesOfLooks(t *testing.T) {
 					}
 					seen[id] = true
 				}
-				times = append(times, r.Column("at")...)
+				for _, text := range r.Column("at") {
+					at, err := time.Parse(time.RFC3339Nano, text)
+					if err != nil {
+						t.Fatal(err)
+					}
+					times = append(times, at)
+				}
 				if r.Text("total.count") != strconv.Itoa(n) {
 					t.Errorf("%s%s: total %s, want %d", path, query, r.Text("total.count"), n)
 				}
@@ -280,7 +286,7 @@ func TestPagesOfLooks(t *testing.T) {
 			if !strings.Contains(query, "sort") {
 				slices.Reverse(times)
 			}
-			if !slices.IsSorted(times) {
+			if !slices.IsSortedFunc(times, time.Time.Compare) {
 				t.Errorf("%s%s: not in order: %v", path, query, times)
 			}
 		}
