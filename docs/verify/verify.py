@@ -251,6 +251,41 @@ def leaf_of(event):
     ])
 
 
+class Sequence:
+    """The events so far, each checked by itself and by those before it."""
+
+    def __init__(self, tree, period):
+        self.tree, self.period = tree, period
+        self.seen, self.last, self.position = {}, -1, 0
+        self.where = ""  # of what the line is about, once that is known
+
+    def line(self, raw):
+        self.where = ""
+        event = json.loads(raw.decode("utf-8"))
+        again = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+        again = again.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").encode()
+        if again != raw or not isinstance(event, dict) or [f for f in FIELDS if f in event] != list(event):
+            raise Bad("it is not written as it was")
+        self.where = " (%s revision %s)" % (event["stream"], event["revision"])
+        leaf = leaf_hash(leaf_of(event))
+        index, before = event["index"], self.last
+        self.last = max(self.last, index)
+        if index <= before or event["commit"] < self.position:
+            raise Bad("it is out of order: it comes after a later one, or twice")
+        if self.period and before >= 0 and index != before + 1:
+            raise Bad("%d events before it are missing" % (index - before - 1))
+        self.position = event["commit"]
+        stream = event["stream"]
+        if not self.period and event["revision"] != self.seen.get(stream, 0) and event["type"] != "$streamDeleted":
+            self.seen[stream] = event["revision"] + 1
+            raise Bad("an event of its stream before it is missing")
+        self.seen[stream] = self.seen.get(stream, 0) + 1
+        if self.tree:
+            proof = [from_base64(h) for h in event["proof"]]
+            if any(len(h) != 32 for h in proof) or root_of(leaf, index, self.tree[0], proof) != self.tree[1]:
+                raise Bad("it is not in the tree that was signed: it, its place or its proof was changed")
+
+
 class Verifier:
     def __init__(self, bundle, log, witnesses):
         self.bundle, self.log, self.witnesses = bundle, log, witnesses
@@ -360,43 +395,20 @@ class Verifier:
         return counts
 
     def events(self, manifest, counts):
-        period = manifest is not None and manifest["scope"].startswith("period ")
-        seen, last, position, n = {}, -1, 0, 0
+        s = Sequence(self.tree, manifest is not None and manifest["scope"].startswith("period "))
+        n = 0
         for n, raw in self.lines("events.ndjson"):
-            where = "events.ndjson line %d" % n
             try:
-                event = json.loads(raw.decode("utf-8"))
-                again = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
-                again = again.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").encode()
-                if again != raw or not isinstance(event, dict) or [f for f in FIELDS if f in event] != list(event):
-                    raise Bad("it is not written as it was")
-                where += " (%s revision %s)" % (event["stream"], event["revision"])
-                leaf = leaf_hash(leaf_of(event))
-                index, before = event["index"], last
-                last = max(last, index)
-                if index <= before or event["commit"] < position:
-                    raise Bad("it is out of order: it comes after a later one, or twice")
-                if period and before >= 0 and index != before + 1:
-                    raise Bad("%d events before it are missing" % (index - before - 1))
-                position = event["commit"]
-                stream = event["stream"]
-                if not period and event["revision"] != seen.get(stream, 0) and event["type"] != "$streamDeleted":
-                    seen[stream] = event["revision"] + 1
-                    raise Bad("an event of its stream before it is missing")
-                seen[stream] = seen.get(stream, 0) + 1
-                if self.tree:
-                    proof = [from_base64(h) for h in event["proof"]]
-                    if any(len(h) != 32 for h in proof) or root_of(leaf, index, self.tree[0], proof) != self.tree[1]:
-                        raise Bad("it is not in the tree that was signed: it, its place or its proof was changed")
+                s.line(raw)
             except Bad as e:
-                self.fault(where, e)
+                self.fault("events.ndjson line %d%s" % (n, s.where), e)
             except (ValueError, KeyError, TypeError, AttributeError, struct.error):
-                self.fault(where, "it cannot be read")
+                self.fault("events.ndjson line %d%s" % (n, s.where), "it cannot be read")
         if manifest is not None and str(n) != manifest["events"]:
             self.fault("events.ndjson", "it has %d events, and had %s when it was signed" % (n, manifest["events"]))
-        for stream in sorted(set(counts) | set(seen)):
-            if counts.get(stream, 0) != seen.get(stream, 0):
-                self.fault("events.ndjson", "it has %d events of %s, and there should be %d" % (seen.get(stream, 0), stream, counts.get(stream, 0)))
+        for stream in sorted(set(counts) | set(s.seen)):
+            if counts.get(stream, 0) != s.seen.get(stream, 0):
+                self.fault("events.ndjson", "it has %d events of %s, and there should be %d" % (s.seen.get(stream, 0), stream, counts.get(stream, 0)))
 
     def run(self):
         manifest = self.manifest()

@@ -29,7 +29,10 @@ import (
 	"annals/internal/eventlog"
 )
 
-var seed = flag.Uint64("seed", 0, "repeat the changes of a run")
+var (
+	seed  = flag.Uint64("seed", 0, "repeat the changes of a run")
+	every = flag.Int("every", 31, "of the bytes of a bundle's events, every so many is changed; 1 takes minutes")
+)
 
 // world is a log with clients in two projects, and a tree over it.
 type world struct {
@@ -116,7 +119,7 @@ func (w *world) keyFile() string {
 	return path
 }
 
-func verify(t *testing.T, dir, keyFile string) *bundle.Verdict {
+func publicKeys(t *testing.T, keyFile string) bundle.Keys {
 	t.Helper()
 	text, err := os.ReadFile(keyFile)
 	if err != nil {
@@ -126,7 +129,12 @@ func verify(t *testing.T, dir, keyFile string) *bundle.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := bundle.Verify(dir, keys)
+	return keys
+}
+
+func verify(t *testing.T, dir, keyFile string) *bundle.Verdict {
+	t.Helper()
+	v, err := bundle.Verify(dir, publicKeys(t, keyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,6 +298,7 @@ func TestTampering(t *testing.T) { //nolint:tparallel // its parts share a bundl
 		})
 	}
 	t.Run("bytes", func(t *testing.T) { testBytes(t, dir, keyFile, files, 5, 100) })
+	t.Run("bytes of events", func(t *testing.T) { testEachByte(t, dir, keyFile) })
 	if v := verify(t, dir, keyFile); len(v.Faults) > 0 {
 		t.Errorf("afterwards: %+v", v)
 	}
@@ -344,18 +353,7 @@ func testBytes(t *testing.T, dir, keyFile string, files map[string][]byte, notes
 			if many == len(files[name]) {
 				at = i
 			}
-			b := slices.Clone(files[name])
-			what := ""
-			switch random.IntN(4) {
-			case 0:
-				b, what = slices.Delete(b, at, at+1), "removed"
-			case 1:
-				b, what = slices.Insert(b, at, byte(random.IntN(256))), "inserted"
-			case 2:
-				b[at], what = b[at]^byte(1<<random.IntN(8)), "flipped"
-			default:
-				b[at], what = b[at]+byte(1+random.IntN(255)), "changed"
-			}
+			b, what := change(random, files[name], at)
 			changed(t, dir, map[string][]byte{name: b}, files, func() {
 				if v := verify(t, dir, keyFile); len(v.Faults) == 0 || !strings.HasPrefix(strings.Join(v.Faults, " "), name) && !strings.Contains(strings.Join(v.Faults, " "), name) {
 					t.Fatalf("byte %d of %s %s: %q", at, name, what, v.Faults)
@@ -366,6 +364,51 @@ func testBytes(t *testing.T, dir, keyFile string, files map[string][]byte, notes
 			})
 		}
 	}
+}
+
+// testEachByte changes, removes and inserts single bytes of events, of each of them: each
+// verifier finds it in the line where it is.
+func testEachByte(t *testing.T, dir, keyFile string) {
+	t.Helper()
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("-seed %d", s)
+	out, err := exec.CommandContext(t.Context(), "python3", "testdata/bytes.py", script, dir, keyFile, strconv.Itoa(*every), strconv.FormatUint(s, 10)).CombinedOutput()
+	if n, bad := strconv.Atoi(strings.TrimSpace(string(out))); err != nil || bad != nil || n < 10_000 {
+		t.Errorf("the second verifier: %v: %.2000s", err, out)
+	}
+	random, tried := rand.New(rand.NewPCG(s, 2)), 0
+	bundle.EachLine(t, dir, publicKeys(t, keyFile), func(n int, line []byte, instead func([]byte) string) {
+		for at := random.IntN(*every); at < len(line); at += *every {
+			b, what := change(random, line, at)
+			tried++
+			if instead(b) == "" {
+				t.Errorf("byte %d of line %d %s: nothing is found", at, n, what)
+			}
+		}
+	})
+	t.Logf("%d bytes changed, and %s by the second", tried, bytes.TrimSpace(out))
+	if tried < 10_000 {
+		t.Errorf("only %d bytes were changed", tried)
+	}
+}
+
+// change is b with one byte, at that place, changed, removed or inserted.
+func change(random *rand.Rand, b []byte, at int) (changed []byte, what string) {
+	b = slices.Clone(b)
+	switch random.IntN(4) {
+	case 0:
+		return slices.Delete(b, at, at+1), "removed"
+	case 1:
+		return slices.Insert(b, at, byte(random.IntN(256))), "inserted"
+	case 2:
+		b[at] ^= byte(1 << random.IntN(8))
+		return b, "flipped"
+	}
+	b[at] += byte(1 + random.IntN(255))
+	return b, "changed"
 }
 
 // changed has other files in a bundle while f runs.
