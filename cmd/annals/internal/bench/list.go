@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -130,6 +131,11 @@ func shapes() []shape {
 // them with many readers at once while clients change, against what somebody would write
 // by hand for each, as the tables' owner: for people who see little, much and everything.
 func (r *run) list(ctx context.Context) error {
+	if !slices.ContainsFunc(newFirm().kinds(), func(k kind) bool {
+		return slices.ContainsFunc(shapes(), func(s shape) bool { return r.wanted(k, s) })
+	}) {
+		return fmt.Errorf("no list is called %q", r.Lists)
+	}
 	return r.with(ctx, func(url string) error {
 		r.Logger.InfoContext(ctx, "filling the read models", "clients", r.Clients)
 		f := newFirm()
@@ -228,6 +234,11 @@ func (s shape) request(limit int) *readapi.ClientsQuery {
 	return in
 }
 
+// wanted says whether the shape is to be measured for people who see alike.
+func (r *run) wanted(k kind, s shape) bool {
+	return r.Lists == nil || r.Lists.MatchString(k.name+": "+s.group+": "+s.name)
+}
+
 // lists measures every shape for people who see alike.
 func (r *run) lists(ctx context.Context, api *readapi.API, owner *pgxpool.Pool, k kind) error {
 	type worst struct {
@@ -238,7 +249,7 @@ func (r *run) lists(ctx context.Context, api *readapi.API, owner *pgxpool.Pool, 
 	groups := map[string]*worst{}
 	var order []string
 	for _, s := range shapes() {
-		if r.Lists != nil && !r.Lists.MatchString(k.name+": "+s.group+": "+s.name) {
+		if !r.wanted(k, s) {
 			continue
 		}
 		ours, err := r.ask(ctx, k, func(ctx context.Context, who *access.Actor, turn int) (time.Duration, error) {
