@@ -31,24 +31,37 @@ type way struct {
 // ways are the scans of a query's arms. Those for many ids are written as one, whose
 // policies PostgreSQL then sets up once: with some desks, that takes longer than the
 // reading of a page for each.
-func (q *query) ways() []way {
+func (q *query) ways() []way { return q.waysOf(false) }
+
+// waysOf are the ways of a query; apart is to have those for few ids written as one for
+// each id.
+func (q *query) waysOf(apart bool) []way {
 	if len(q.arms) == 0 {
 		return []way{{"", "true"}}
 	}
 	var ways []way
 	for _, a := range q.arms {
-		switch len(a.ids) {
-		case 0:
-		case 1:
-			ways = append(ways, way{"", a.column + " = " + q.bind(a.ids[0]) + "::uuid and " + a.and()})
-		default:
+		if len(a.ids) > 1 && !(apart && len(a.ids) <= mostScans) {
 			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id and " + a.and()})
+			continue
+		}
+		for _, id := range a.ids {
+			ways = append(ways, way{"", a.column + " = " + q.bind(id) + "::uuid and " + a.and()})
 		}
 	}
 	if len(ways) == 0 {
 		return []way{{"", "false"}}
 	}
 	return ways
+}
+
+// inArms is that a row is in one of the query's arms.
+func (q *query) inArms() string {
+	arms := make([]string, len(q.arms))
+	for i, a := range q.arms {
+		arms[i] = a.column + " = any(" + q.bind(a.ids) + "::uuid[]) and " + a.and()
+	}
+	return "(" + strings.Join(arms, " or ") + ")"
 }
 
 // scan is the SELECT, which has the way's condition, for each of its ids.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"annals/domain"
+	"annals/internal/access"
 )
 
 // facet is how many clients have which value of a field.
@@ -51,18 +52,38 @@ func (l *clientList) parseFacets(names []string) error {
 // dimensions are the fields by which clients are counted as they change.
 var dimensions = []string{"project", "desk", "manager", "status", "active"}
 
-// numbers are the rows of client_counts as if each were a client.
-const numbers = `(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
-	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, status, case when not active then now() end as deactivated_at, n from annals_read.client_counts where status <> '*') c`
+// numbers are the rows of client_counts, as far as the caller may see any of them, as if
+// each were a client. Those of all statuses are fewer, and do for what the caller sees: of
+// those on a desk the managers are left out.
+func (l *clientList) numbers(statuses string) string {
+	within := "true"
+	reach := l.who.Rights[domain.ClientsView]
+	if projects, desks := access.Assigned(l.who.Scope); reach != domain.Everywhere {
+		within = "project_id = any(" + l.q.bind(projects) + "::uuid[])"
+		if reach != domain.InProjects {
+			within += " and desk_id = any(" + l.q.bind(append(desks, domain.ID{})) + "::uuid[])"
+		}
+	}
+	return fmt.Sprintf(`(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
+		nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, status, case when not active then now() end as deactivated_at, n
+		from annals_read.client_counts where %s and %s) c`, statuses, within)
+}
 
-// numbersOfAll are fewer, and do for what the caller sees: of those on a desk the managers are left out, and of all the status.
-const numbersOfAll = `(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
-	nullif(manager_id, '00000000-0000-0000-0000-000000000000') as manager_id, n from annals_read.client_counts where status = '*') c`
+const (
+	eachStatus = "status <> '*'"
+	allStatus  = "status = '*'"
+)
 
 // counted says whether the numbers are kept of what is asked for.
 func (l *clientList) counted() bool {
 	return l.asOf == nil && len(l.text.terms) == 0 && !l.text.wordless && !slices.ContainsFunc(l.filter.Fields(), func(name string) bool { return !slices.Contains(dimensions, name) })
 }
+
+// ofNumbers is the condition for the numbers of what is asked for.
+func (l *clientList) ofNumbers() string { return strings.Join(append([]string{l.vis}, l.conds...), " and ") }
+
+// counts is what PostgreSQL reckons that it costs, at most, to gather what is counted.
+const counts = 3000
 
 // countTime is how long a list waits for its number, unless [API.Counting] says so.
 const countTime = 60 * time.Millisecond
@@ -78,24 +99,24 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 	var t total
 	var b pgx.Batch
 	if l.counted() {
-		of := numbers
+		of := eachStatus
 		if len(l.filter.Fields()) == 0 && l.who.Rights[domain.ClientsView] != domain.Own {
-			of = numbersOfAll
+			of = allStatus
 		}
-		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", of, l.met()))
+		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", l.numbers(of), l.ofNumbers()))
 		b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 		t.Exact = true
 		return t, a.DB.Find(ctx, &b, 0)
 	}
-	if l.expected.rows > gathered || len(l.levels) > 0 && l.expected.rows > searched { // an index that has them all would be read through before the first of them
-		return total{Count: l.expected.rows}, nil
+	if l.expected.rows > gathered || l.expected.cost > counts || len(l.levels) > 0 && l.expected.rows > searched { // an index that has them all would be read through before the first of them
+		return total{Count: max(l.expected.rows, len(hits))}, nil
 	}
-	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.met(), countMost+1))
+	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.seen(l.met()), countMost+1))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 	err := a.DB.Find(ctx, &b, cmp.Or(a.Counting, countTime))
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
-		expected, err := l.estimate(ctx, a, l.met())
-		t.Count = expected.rows
+		expected, err := l.estimate(ctx, a, l.within(l.met()))
+		t.Count = max(expected.rows, len(hits))
 		return t, err
 	}
 	if err != nil {
@@ -109,8 +130,9 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 
 // expectation is how many rows PostgreSQL plans for, and what it reckons they cost.
 type expectation struct {
-	rows int
-	cost float64
+	rows   int
+	cost   float64
+	likely float64 // how many there are if words that are searched for have nothing to do with each other
 }
 
 // rare says whether they are better gathered than looked for along an index: not where no
@@ -139,7 +161,7 @@ func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expecta
 	if err := a.DB.Find(ctx, &b, 0); err != nil {
 		return expectation{}, fmt.Errorf("estimate: %w", err)
 	}
-	e := expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost} // there is one plan
+	e := expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost, plan[0].Plan.Rows} // there is one plan
 	if l.plans == nil {
 		l.plans = map[string]expectation{}
 	}
@@ -170,7 +192,7 @@ func (l *clientList) count(ctx context.Context, a *API) (map[string]facet, error
 		}
 	}
 	if len(kept) > 0 {
-		if err := l.ask(ctx, a, fmt.Sprintf("with counted as materialized (select * from %s where %s) %s", numbers, l.met(), strings.Join(kept, " union all ")), out, 1); err != nil {
+		if err := l.ask(ctx, a, fmt.Sprintf("with counted as materialized (select * from %s where %s) %s", l.numbers(eachStatus), l.ofNumbers(), strings.Join(kept, " union all ")), out, 1); err != nil {
 			return nil, err
 		}
 	}
@@ -191,7 +213,7 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 	}
 	found := func(cond string) string {
 		return fmt.Sprintf(`with counted as materialized (select c.id, c.project_id, c.desk_id, c.manager_id, c.status, c.type, c.deactivated_at, c.tags from %s where %s%s)
-			%s union all select '', null, count(*) from counted`, l.from(), l.met(), cond, strings.Join(parts, " union all "))
+			%s union all select '', null, count(*) from counted`, l.from(), l.seen(l.met()), cond, strings.Join(parts, " union all "))
 	}
 	all := &facet{}
 	out[""] = all
@@ -199,7 +221,7 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 	if l.asOf != nil {
 		return l.ask(ctx, a, found(""), out, 1)
 	}
-	plan, err := l.estimate(ctx, a, l.met())
+	plan, err := l.estimate(ctx, a, l.within(l.met()))
 	if err != nil {
 		return err
 	}

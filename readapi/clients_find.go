@@ -54,7 +54,12 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.expected = expected; expected.rare() && (len(l.levels) == 0 || expected.rows <= searched) || l.asOf != nil {
+		merged, err := l.merges(ctx, a, w, expected, n)
+		if err != nil {
+			return nil, err
+		}
+		l.expected = expected
+		if expected.rare() && !merged && (len(l.levels) == 0 || expected.rows <= searched) || l.asOf != nil {
 			return l.gather(ctx, a, n)
 		}
 	}
@@ -80,15 +85,14 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 // expect is how many clients are expected at a level of the search and the better ones:
 // PostgreSQL knows little of how often words are, which are counted.
 func (l *clientList) expect(ctx context.Context, a *API, level int) (expectation, error) {
-	all := append([]string{l.vis}, l.conds...)
 	if level < 0 {
-		return l.estimate(ctx, a, strings.Join(all, " and "))
+		return l.estimate(ctx, a, l.within(l.conds))
 	}
 	most, known := l.text.most(level)
 	if !known {
-		return l.estimate(ctx, a, strings.Join(append(all, l.levels[level]), " and "))
+		return l.estimate(ctx, a, l.within(append(slices.Clip(l.conds), l.levels[level])))
 	}
-	rest, err := l.estimate(ctx, a, strings.Join(all, " and "))
+	rest, err := l.estimate(ctx, a, l.within(l.conds))
 	if err != nil {
 		return rest, err
 	}
@@ -97,7 +101,22 @@ func (l *clientList) expect(ctx context.Context, a *API, level int) (expectation
 		return every, err
 	}
 	part := min(1, float64(most)/float64(max(every.rows, 1)))
-	return expectation{rows: int(float64(rest.rows) * part)}, nil
+	likely := float64(rest.rows) * l.text.likely(level, every.rows)
+	return expectation{int(float64(rest.rows) * part), min(rest.cost, float64(most)*fetched), likely}, nil
+}
+
+// fetched is what PostgreSQL reckons that a row costs which is looked up.
+const fetched = 1.5
+
+// merges says whether the arms of the list, each along its index until the page is full,
+// are cheaper than to gather all that is expected, and sort it: what is passed is as many
+// times the page as what is visible is what meets the conditions.
+func (l *clientList) merges(ctx context.Context, a *API, w walk, expected expectation, n int) (bool, error) {
+	if !w.armed {
+		return false, nil
+	}
+	visible, err := l.estimate(ctx, a, l.within(l.conds[:l.implied]))
+	return visible.cost*float64(n)/max(expected.likely, 1) < expected.cost, err
 }
 
 // gather finds those of all levels at once, and counts them.
@@ -134,7 +153,7 @@ func (l *clientList) gather(ctx context.Context, a *API, n int) ([]hit, error) {
 // level finds those of one level of a search, or all if nothing is searched for.
 func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n int) ([]hit, error) {
 	conds := slices.Clone(l.conds)
-	var expected expectation
+	expected := l.expected
 	if len(l.levels) > 0 {
 		if l.levels[level] == "false" {
 			return nil, nil
@@ -153,10 +172,21 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n
 	if at != nil {
 		values = at.Values
 	}
+	w, ok := l.walk()
+	if w.armed {
+		merged, err := l.merges(ctx, a, w, expected, n)
+		if err != nil {
+			return nil, err
+		}
+		if merged || len(conds) == l.implied {
+			q, sql := f.arms(w, values, n)
+			return f.ask(ctx, q, sql)
+		}
+	}
 	if len(l.levels) > 0 && expected.rare() {
 		return f.sorted(ctx, values, n, true)
 	}
-	if w, ok := l.walk(); ok {
+	if ok {
 		return f.walk(ctx, w, values, n)
 	}
 	if g, ok := groupings[l.sorts[0]]; ok && len(l.sorts) == 1 {
@@ -223,7 +253,7 @@ func (f *finding) order(keys []key) string {
 func (f *finding) sorted(ctx context.Context, at []*string, n int, fence bool) ([]hit, error) {
 	q := f.q.clone()
 	keys := f.turned()
-	where := f.vis + " and " + f.all()
+	where := f.seen(f.conds)
 	if at != nil {
 		where += " and " + past(q, keys, at, f.back)
 	}

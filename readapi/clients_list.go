@@ -45,6 +45,7 @@ type clientList struct {
 	q        *query
 	past     string                 // the parameter of asOf
 	vis      string                 // what the caller sees
+	reach    string                 // that a row is in an arm, if there are any that are of use
 	conds    []string               // what is asked for
 	levels   []string               // how well a search is met
 	expected expectation            // of all that is asked for
@@ -258,7 +259,9 @@ func (l *clientList) compile() {
 	if len(l.filter.And) > 0 {
 		parts = l.filter.And
 	}
-	l.narrow(parts)
+	if l.narrow(parts); len(l.q.arms) > 0 && l.asOf == nil {
+		l.reach = l.q.inArms()
+	}
 	for _, part := range parts {
 		if cond := l.where(part); cond != "true" {
 			l.conds = append(l.conds, cond)
@@ -276,12 +279,28 @@ func (l *clientList) compile() {
 }
 
 // met are all conditions, a search included.
-func (l *clientList) met() string {
-	conds := append(slices.Clone(l.conds), "true")
+func (l *clientList) met() []string {
 	if n := len(l.levels); n > 0 {
-		conds = append(conds, l.levels[n-1])
+		return append(slices.Clip(l.conds), l.levels[n-1])
 	}
-	return l.vis + " and " + strings.Join(conds, " and ")
+	return l.conds
+}
+
+// within is that the caller sees a row, and that it meets conditions, as far as PostgreSQL
+// is to know: what the arms of the list imply would only make it expect too few.
+func (l *clientList) within(conds []string) string {
+	if l.reach == "" {
+		return strings.Join(append([]string{l.vis}, conds...), " and ")
+	}
+	return strings.Join(append([]string{l.reach}, conds[l.implied:]...), " and ")
+}
+
+// seen is that the caller sees a row, and that it meets conditions.
+func (l *clientList) seen(conds []string) string {
+	if l.reach == "" {
+		return l.within(conds)
+	}
+	return l.within(conds) + " and " + opaque(strings.Join(append([]string{l.vis}, conds[:l.implied]...), " and "))
 }
 
 // cursors says where the pages before and after begin, and takes the client away that

@@ -159,6 +159,18 @@ func (t text) most(level int) (int, bool) {
 	return n, known && n < math.MaxInt
 }
 
+// likely is the part of so many clients that there is at a level and the better ones, as
+// far as it is known, if words have nothing to do with each other.
+func (t text) likely(level, every int) float64 {
+	part := 1.0
+	for _, term := range t.terms {
+		if term.counted {
+			part *= min(1, float64([]int{term.whole, term.begun, term.begun + term.meant}[level])/float64(max(every, 1)))
+		}
+	}
+	return part
+}
+
 // conditions are those of a client that is found, by how well: each level takes in the
 // better ones. The last is that of all that are found.
 func (t text) conditions(bind func(any) string) []string {

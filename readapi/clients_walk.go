@@ -74,10 +74,6 @@ func (f *finding) parts(q *query, w walk, k key, at []*string) []part {
 // walk goes along an index, part by part.
 func (f *finding) walk(ctx context.Context, w walk, at []*string, n int) ([]hit, error) {
 	k := f.turned()[0]
-	if w.armed && len(f.conds) == f.implied {
-		q, sql := f.arms(w, k, at, n)
-		return f.ask(ctx, q, sql)
-	}
 	var out []hit
 	q := f.q.clone()
 	for _, p := range f.parts(q, w, k, at) {
@@ -133,16 +129,22 @@ func (f *finding) passed(ctx context.Context, q *query, w walk, k key, p part) (
 	return !more, err
 }
 
-// arms is the statement that merges what the arms of the list have next, each of which is read off an index.
-func (f *finding) arms(w walk, k key, at []*string, n int) (*query, string) {
+// mostScans is how many arms are scans of their own: to plan each takes time.
+const mostScans = 40
+
+// arms is the statement that merges what the arms of the list have next, each of which is
+// read off an index, and no further than the page needs.
+func (f *finding) arms(w walk, at []*string, n int) (*query, string) {
 	q := f.q.clone()
+	k := f.turned()[0]
 	dir := k.direction()
 	var scans []string
 	between := f.parts(q, w, k, at)
-	for _, way := range q.ways() {
+	cond := opaque(strings.Join(append([]string{f.vis}, f.conds...), " and ")) // or others of their indexes would be of use
+	for _, way := range q.waysOf(len(f.conds) > f.implied) {
 		for _, p := range between {
 			sql := fmt.Sprintf("select c.id as id, %s as key from %s where %s and %s and %s order by %[1]s%[6]s, c.id%[6]s limit %[7]d",
-				w.key, w.from, way.cond, p.cond, opaque(f.vis), dir, n)
+				w.key, w.from, way.cond, p.cond, cond, dir, n)
 			scans = append(scans, "("+way.scan(sql, "order by key"+dir+", id"+dir, n)+")")
 		}
 	}
