@@ -55,13 +55,13 @@ var dimensions = []string{"project", "desk", "manager", "status", "active"}
 // numbers are the rows of client_counts, as far as the caller may see any of them, as if
 // each were a client. Those of all statuses are fewer, and do for what the caller sees: of
 // those on a desk the managers are left out.
-func (l *clientList) numbers(statuses string) string {
+func (l *clientList) numbers(q *query, statuses string) string {
 	within := "true"
 	reach := l.who.Rights[domain.ClientsView]
 	if projects, desks := access.Assigned(l.who.Scope); reach != domain.Everywhere {
-		within = "project_id = any(" + l.q.bind(projects) + "::uuid[])"
+		within = "project_id = any(" + q.bind(projects) + "::uuid[])"
 		if reach != domain.InProjects {
-			within += " and desk_id = any(" + l.q.bind(append(desks, domain.ID{})) + "::uuid[])"
+			within += " and desk_id = any(" + q.bind(append(desks, domain.ID{})) + "::uuid[])"
 		}
 	}
 	return fmt.Sprintf(`(select nullif(project_id, '00000000-0000-0000-0000-000000000000') as project_id, nullif(desk_id, '00000000-0000-0000-0000-000000000000') as desk_id,
@@ -103,7 +103,7 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 		if len(l.filter.Fields()) == 0 && l.who.Rights[domain.ClientsView] != domain.Own {
 			of = allStatus
 		}
-		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", l.numbers(of), l.ofNumbers()))
+		sql, args := l.q.only(fmt.Sprintf("select coalesce(sum(n), 0)::bigint from %s where %s", l.numbers(l.q, of), l.ofNumbers()))
 		b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 		t.Exact = true
 		return t, a.DB.Find(ctx, &b, 0)
@@ -149,19 +149,10 @@ func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expecta
 	if e, ok := l.plans[cond]; ok {
 		return e, nil
 	}
-	var plan []struct {
-		Plan struct {
-			Rows float64 `json:"Plan Rows"`
-			Cost float64 `json:"Total Cost"`
-		}
+	e, err := l.explain(ctx, a, l.q, cond)
+	if err != nil {
+		return e, err
 	}
-	var b pgx.Batch
-	sql, args := l.q.only(fmt.Sprintf("explain (format json) select from %s where %s", l.from(), cond))
-	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
-	if err := a.DB.Find(ctx, &b, 0); err != nil {
-		return expectation{}, fmt.Errorf("estimate: %w", err)
-	}
-	e := expectation{int(plan[0].Plan.Rows), plan[0].Plan.Cost, plan[0].Plan.Rows} // there is one plan
 	if l.plans == nil {
 		l.plans = map[string]expectation{}
 	}
@@ -169,11 +160,30 @@ func (l *clientList) estimate(ctx context.Context, a *API, cond string) (expecta
 	return e, nil
 }
 
+// explain is estimate of a condition whose parameters a query has: of rows that are
+// fetched, and not only seen in an index.
+func (l *clientList) explain(ctx context.Context, a *API, q *query, cond string) (expectation, error) {
+	var plan []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+			Cost float64 `json:"Total Cost"`
+		}
+	}
+	var b pgx.Batch
+	sql, args := q.only(fmt.Sprintf("explain (format json) select c.status from %s where %s", l.from(), cond))
+	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&plan) })
+	if err := a.DB.Find(ctx, &b, 0); err != nil {
+		return expectation{}, fmt.Errorf("estimate: %w", err)
+	}
+	of := plan[0].Plan // there is one
+	return expectation{int(of.Rows), of.Cost, of.Rows}, nil
+}
+
 // Limits of counting by values: of how many clients each is looked at, and otherwise
 // how many of them.
 const (
-	mostCounted = 20_000
-	sampled     = 8_000
+	mostCounted = 2_500
+	sampled     = 2_000
 )
 
 // count counts by the facets that are asked for.
@@ -186,13 +196,13 @@ func (l *clientList) count(ctx context.Context, a *API) (map[string]facet, error
 	for _, name := range l.facets {
 		out[name] = &facet{Values: []facetValue{}, Exact: true}
 		if l.counted() && slices.Contains(dimensions, name) {
-			kept = append(kept, fmt.Sprintf("(select %s, to_jsonb(%s), sum(n)::bigint from counted c group by 2 having sum(n) > 0 order by 3 desc, 2 limit %d)", literal(name), facets[name], mostValues))
+			kept = append(kept, "("+byValue(name, "sum(n::int)")+")")
 		} else {
 			rest = append(rest, name)
 		}
 	}
 	if len(kept) > 0 {
-		if err := l.ask(ctx, a, fmt.Sprintf("with counted as materialized (select * from %s where %s) %s", l.numbers(eachStatus), l.ofNumbers(), strings.Join(kept, " union all ")), out, 1); err != nil {
+		if err := l.ask(ctx, a, fmt.Sprintf("with counted as materialized (select * from %s where %s) %s", l.numbers(l.q, eachStatus), l.ofNumbers(), strings.Join(kept, " union all ")), out, 1); err != nil {
 			return nil, err
 		}
 	}
@@ -209,7 +219,7 @@ func (l *clientList) count(ctx context.Context, a *API) (map[string]facet, error
 func (l *clientList) countEach(ctx context.Context, a *API, names []string, out map[string]*facet) error {
 	var parts []string
 	for _, name := range names {
-		parts = append(parts, "("+byValue(name)+")")
+		parts = append(parts, "("+byValue(name, "count(*)")+")")
 	}
 	found := func(cond string) string {
 		return fmt.Sprintf(`with counted as materialized (select c.id, c.project_id, c.desk_id, c.manager_id, c.status, c.type, c.deactivated_at, c.tags from %s where %s%s)
@@ -221,12 +231,12 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 	if l.asOf != nil {
 		return l.ask(ctx, a, found(""), out, 1)
 	}
-	plan, err := l.estimate(ctx, a, l.within(l.met()))
+	plan, err := l.expect(ctx, a, len(l.levels)-1)
 	if err != nil {
 		return err
 	}
 	expected := plan.rows
-	if expected <= 2*mostCounted {
+	if expected <= mostCounted {
 		err := l.ask(ctx, a, found(fmt.Sprintf(" limit %d", mostCounted+1)), out, 1)
 		if err != nil || all.Values[0].Count <= mostCounted {
 			return err
@@ -241,9 +251,10 @@ func (l *clientList) countEach(ctx context.Context, a *API, names []string, out 
 }
 
 // byValue counts those that were found by the values of a field.
-func byValue(name string) string {
+func byValue(name, count string) string {
 	if name != "tags" {
-		return fmt.Sprintf("select %s, to_jsonb(%s), count(*) from counted c group by 2 order by 3 desc, 2 limit %d", literal(name), facets[name], mostValues)
+		return fmt.Sprintf("select %s, to_jsonb(v), n from (select %s as v, %s as n from counted c group by 1 having %[3]s > 0 order by 2 desc, 1 limit %d) x",
+			literal(name), facets[name], count, mostValues)
 	}
 	// Many have the same tags, and what these are called has to be looked up.
 	return fmt.Sprintf(`select 'tags', to_jsonb(label), sum(n)::bigint from (

@@ -54,12 +54,14 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 		if err != nil {
 			return nil, err
 		}
-		merged, err := l.merges(ctx, a, w, expected, n)
-		if err != nil {
-			return nil, err
-		}
 		l.expected = expected
-		if expected.rare() && !merged && (len(l.levels) == 0 || expected.rows <= searched) || l.asOf != nil {
+		gathered := l.asOf != nil
+		if !gathered {
+			if gathered, err = l.gathers(ctx, a, w, expected, n); err != nil {
+				return nil, err
+			}
+		}
+		if gathered {
 			return l.gather(ctx, a, n)
 		}
 	}
@@ -103,6 +105,43 @@ func (l *clientList) expect(ctx context.Context, a *API, level int) (expectation
 	part := min(1, float64(most)/float64(max(every.rows, 1)))
 	likely := float64(rest.rows) * l.text.likely(level, every.rows)
 	return expectation{int(float64(rest.rows) * part), min(rest.cost, float64(most)*fetched), likely}, nil
+}
+
+// expectLevel is how many clients are expected at a level of the search alone.
+func (l *clientList) expectLevel(ctx context.Context, a *API, level int) (expectation, error) {
+	e, err := l.expect(ctx, a, level)
+	if err != nil || level == 0 {
+		return e, err
+	}
+	better, err := l.expect(ctx, a, level-1)
+	e.rows, e.likely = e.rows-better.rows, e.likely-better.likely
+	if level == len(l.levels)-1 && l.typos != "" {
+		e.cost = min(e.cost, float64(l.text.terms[0].meant)*fetched)
+	}
+	return e, err
+}
+
+// gathers says whether all that is expected is to be gathered, of all levels at once.
+func (l *clientList) gathers(ctx context.Context, a *API, w walk, expected expectation, n int) (bool, error) {
+	if len(l.levels) > 0 && expected.rows > searched {
+		return false, nil
+	}
+	if merged, err := l.merges(ctx, a, w, expected, n); merged || err != nil {
+		return false, err
+	}
+	_, grouped := groupings[l.sorts[0]]
+	switch {
+	case len(l.levels) > 0 || len(l.conds) > l.implied || len(l.keys) != 2:
+		return expected.rare(), nil
+	case grouped:
+		return false, nil // each group has its index
+	case w.from == "":
+		return expected.rare(), nil
+	}
+	// Along the index of all, as many times the page is passed as all is what is visible.
+	every, err := l.estimate(ctx, a, "true")
+	passed := float64(n) * float64(every.rows) / float64(max(expected.rows, 1))
+	return passed > 2*walked || float64(expected.rows) < passed*w.fetches(), err
 }
 
 // fetched is what PostgreSQL reckons that a row costs which is looked up.
@@ -158,12 +197,16 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n
 		if l.levels[level] == "false" {
 			return nil, nil
 		}
-		conds = append(conds, l.levels[level])
+		cond := l.levels[level]
+		if level == len(l.levels)-1 && l.typos != "" {
+			cond = l.typos
+		}
+		conds = append(conds, cond)
 		if level > 0 {
 			conds = append(conds, "not "+l.levels[level-1])
 		}
 		var err error
-		if expected, err = l.expect(ctx, a, level); err != nil {
+		if expected, err = l.expectLevel(ctx, a, level); err != nil {
 			return nil, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"annals/domain"
+	"annals/internal/access"
 )
 
 // grouping is a sort by the names of what clients belong to, of which there are few: the
@@ -76,17 +77,13 @@ func (f *finding) groups(ctx context.Context, g grouping, dir key, at []*string)
 	if at != nil {
 		q.and(fmt.Sprintf("name_key %s= %s::text", dir.after(), q.bind(*at[0])))
 	}
-	reach := f.who.Rights[domain.ClientsView]
 	for _, a := range f.q.arms {
 		if a.column == g.column && len(f.q.arms) == 1 {
 			q.and("id = any(" + q.bind(a.ids) + "::uuid[])")
 		}
 	}
-	if g.column == "c.desk_id" && reach == domain.InProjects {
-		projects := f.q.arms[0]
-		if projects.column == "c.project_id" {
-			q.and("project_id = any(" + q.bind(projects.ids) + "::uuid[])")
-		}
+	if f.who.Rights[domain.ClientsView] != domain.Everywhere {
+		q.and(fmt.Sprintf("id in (select %s from %s where %s)", g.column, f.numbers(q, eachStatus), access.Clients(f.who, domain.ClientsView, "c", q.bind)))
 	}
 	var out []group
 	var b pgx.Batch

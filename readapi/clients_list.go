@@ -48,6 +48,7 @@ type clientList struct {
 	reach    string                 // that a row is in an arm, if there are any that are of use
 	conds    []string               // what is asked for
 	levels   []string               // how well a search is met
+	typos    string                 // what meets the last level and no other, if that can be told
 	expected expectation            // of all that is asked for
 	plans    map[string]expectation // what PostgreSQL has been asked, by condition
 	total    *int                   // and as was counted with the page
@@ -267,12 +268,12 @@ func (l *clientList) compile() {
 			l.conds = append(l.conds, cond)
 		}
 	}
-	all := l.text.conditions(l.q.bind)
+	all, typos := l.text.conditions(l.q.bind)
 	if l.text.wordless {
 		l.conds = append(l.conds, "false")
 	}
 	if l.sort == relevance {
-		l.levels = all
+		l.levels, l.typos = all, typos
 	} else if len(all) > 0 {
 		l.conds = append(l.conds, all[len(all)-1])
 	}

@@ -159,13 +159,17 @@ func (t text) most(level int) (int, bool) {
 	return n, known && n < math.MaxInt
 }
 
+// places is in how many of a client's words one is, about, that is in any: in the name, and
+// in the e-mail address that has it.
+const places = 2
+
 // likely is the part of so many clients that there is at a level and the better ones, as
 // far as it is known, if words have nothing to do with each other.
 func (t text) likely(level, every int) float64 {
 	part := 1.0
 	for _, term := range t.terms {
 		if term.counted {
-			part *= min(1, float64([]int{term.whole, term.begun, term.begun + term.meant}[level])/float64(max(every, 1)))
+			part *= min(1, float64([]int{term.whole, term.begun, term.begun + term.meant}[level])/places/float64(max(every, 1)))
 		}
 	}
 	return part
@@ -173,13 +177,13 @@ func (t text) likely(level, every int) float64 {
 
 // conditions are those of a client that is found, by how well: each level takes in the
 // better ones. The last is that of all that are found.
-func (t text) conditions(bind func(any) string) []string {
+// Typos are what the last level has beyond the others, if that can be told.
+func (t text) conditions(bind func(any) string) (levels []string, typos string) {
 	if len(t.terms) == 0 {
-		return nil
+		return nil, ""
 	}
 	like := func(pattern string) string { return "c.search like " + bind(pattern) + "::text" }
 	var exact, beginning, near []string
-	typos := false
 	for _, term := range t.terms {
 		word := likeEscape.Replace(term.word)
 		exact = append(exact, like("% "+word+" %"))
@@ -189,12 +193,12 @@ func (t text) conditions(bind func(any) string) []string {
 		}
 		beginning = append(beginning, begun)
 		if len(term.near) > 0 {
-			typos = true
 			patterns := make([]string, len(term.near))
 			for i, word := range term.near {
 				patterns[i] = "% " + likeEscape.Replace(word) + " %"
 			}
-			begun = "(" + begun + " or c.search like any (" + bind(patterns) + "::text[]))"
+			typos = "c.search like any (" + bind(patterns) + "::text[])"
+			begun = "(" + begun + " or " + typos + ")"
 		}
 		near = append(near, begun)
 	}
@@ -209,10 +213,13 @@ func (t text) conditions(bind func(any) string) []string {
 	if t.number != "" {
 		out[1] = "(" + out[1] + " or " + like("%"+t.number+"%") + ")"
 	}
-	if typos {
-		out = append(out, all(near))
+	if typos == "" {
+		return out, ""
 	}
-	return out
+	if len(t.terms) > 1 {
+		typos = ""
+	}
+	return append(out, all(near)), typos
 }
 
 // inside says whether a word is found anywhere in a word: the last digits of a number.
