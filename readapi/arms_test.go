@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -166,17 +168,22 @@ func TestPlans(t *testing.T) {
 		}
 		return out
 	}
-	for name, a := range map[string]*access.Actor{
+	actors := map[string]*access.Actor{
 		"own":        someone(domain.Own, many(3, 10), many(3, 100)),
 		"desks":      someone(domain.OnDesks, many(3, 10), many(3, 100)),
 		"many desks": someone(domain.OnDesks, many(20, 10), many(40, 100)),
 		"projects":   someone(domain.InProjects, many(5, 10), nil),
 		"all":        someone(domain.Everywhere, nil, nil),
-	} {
+	}
+	for name, a := range actors {
 		a.ID = uuid.MustParse("00000000-0000-0000-0000-000000000100")
 		for _, in := range []listRequest{
-			{}, {sort: "created_at"}, {sort: "name"}, {sort: "-name"},
-			{filter: json.RawMessage(`{"field": "status", "op": "is", "value": "lead"}`)}, {sort: "name", filter: json.RawMessage(`{"field": "tags", "op": "has_any", "value": ["vip"]}`)},
+			{},
+			{sort: "created_at"},
+			{sort: "name"},
+			{sort: "-name"},
+			{filter: json.RawMessage(`{"field": "status", "op": "is", "value": "lead"}`)},
+			{sort: "name", filter: json.RawMessage(`{"field": "tags", "op": "has_any", "value": ["vip"]}`)},
 		} {
 			l := m.newList(as(t, a))
 			if err := m.parse(as(t, a), l, in); err != nil {
@@ -200,5 +207,23 @@ func TestPlans(t *testing.T) {
 				t.Errorf("%s by %q, filter %s:\n%s", name, in.sort, in.filter, text)
 			}
 		}
+	}
+	// What takes too long to find along the arms is gathered, and is the same.
+	who := as(t, actors["many desks"])
+	var found [2][]hit
+	for i, most := range []time.Duration{time.Millisecond, time.Minute} {
+		m.Merging = most
+		l := m.newList(who)
+		if err := m.parse(who, l, listRequest{sort: "-name", filter: json.RawMessage(`{"field": "last_name", "op": "contains", "value": "7"}`)}); err != nil {
+			t.Fatal(err)
+		}
+		f := &finding{clientList: l, api: m.API, keys: l.keys, conds: l.conds}
+		var err error
+		if found[i], err = f.merge(who, walks["name"], nil, 51); err != nil || len(found[i]) != 51 {
+			t.Fatalf("%d, %v", len(found[i]), err)
+		}
+	}
+	if !reflect.DeepEqual(found[0], found[1]) {
+		t.Errorf("%+v, and gathered %+v", found[1], found[0])
 	}
 }

@@ -80,7 +80,9 @@ func (l *clientList) counted() bool {
 }
 
 // ofNumbers is the condition for the numbers of what is asked for.
-func (l *clientList) ofNumbers() string { return strings.Join(append([]string{l.vis}, l.conds...), " and ") }
+func (l *clientList) ofNumbers() string {
+	return strings.Join(append([]string{l.vis}, l.conds...), " and ")
+}
 
 // counts is what PostgreSQL reckons that it costs, at most, to gather what is counted.
 const counts = 3000
@@ -114,7 +116,7 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 	sql, args := l.q.only(fmt.Sprintf("select count(*) from (select from %s where %s limit %d) c", l.from(), l.seen(l.met()), countMost+1))
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&t.Count) })
 	err := a.DB.Find(ctx, &b, cmp.Or(a.Counting, countTime))
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57014" && ctx.Err() == nil { // it took too long
+	if tookTooLong(ctx, err) {
 		expected, err := l.estimate(ctx, a, l.within(l.met()))
 		t.Count = max(expected.rows, len(hits))
 		return t, err
@@ -126,6 +128,12 @@ func (l *clientList) size(ctx context.Context, a *API, hits []hit) (total, error
 		t.Count = countMost
 	}
 	return t, nil
+}
+
+// tookTooLong says whether a statement was given up that was given little time.
+func tookTooLong(ctx context.Context, err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "57014" && ctx.Err() == nil
 }
 
 // expectation is how many rows PostgreSQL plans for, and what it reckons they cost.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -221,9 +222,12 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n
 		if err != nil {
 			return nil, err
 		}
-		if merged || len(conds) == l.implied {
+		if len(conds) == l.implied {
 			q, sql := f.arms(w, values, n)
 			return f.ask(ctx, q, sql)
+		}
+		if merged && l.reach != "" {
+			return f.merge(ctx, w, values, n)
 		}
 	}
 	if len(l.levels) > 0 && expected.rare() {
@@ -252,6 +256,11 @@ func (f *finding) all() string { return strings.Join(append(slices.Clip(f.conds)
 
 // ask runs a statement that finds ids and their values.
 func (f *finding) ask(ctx context.Context, q *query, sql string) ([]hit, error) {
+	return f.askFor(ctx, q, sql, 0)
+}
+
+// askFor is ask with a time after which it is given up, unless that is zero.
+func (f *finding) askFor(ctx context.Context, q *query, sql string, most time.Duration) ([]hit, error) {
 	var out []hit
 	var b pgx.Batch
 	sql, args := q.only(sql)
@@ -269,7 +278,7 @@ func (f *finding) ask(ctx context.Context, q *query, sql string) ([]hit, error) 
 		})
 		return err
 	})
-	if err := f.api.DB.Find(ctx, &b, 0); err != nil {
+	if err := f.api.DB.Find(ctx, &b, most); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -1,9 +1,11 @@
 package readapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -141,6 +143,20 @@ func (f *finding) passed(ctx context.Context, q *query, w walk, k key, p part) (
 	b.Queue(sql, args...).QueryRow(func(r pgx.Row) error { return r.Scan(&more) })
 	err := f.api.DB.Find(ctx, &b, 0)
 	return !more, err
+}
+
+// mergeTime is how long arms are walked along for what meets conditions, unless
+// [API.Merging] says so: what was expected may be wrong.
+const mergeTime = 250 * time.Millisecond
+
+// merge walks along the arms, and gathers instead if that takes too long.
+func (f *finding) merge(ctx context.Context, w walk, at []*string, n int) ([]hit, error) {
+	q, sql := f.arms(w, at, n)
+	found, err := f.askFor(ctx, q, sql, cmp.Or(f.api.Merging, mergeTime))
+	if tookTooLong(ctx, err) {
+		return f.sorted(ctx, at, n, true)
+	}
+	return found, err
 }
 
 // mostScans is how many arms are scans of their own: to plan each takes time.

@@ -39,6 +39,7 @@ type API struct {
 	Now      func() time.Time
 	Patience time.Duration // how long a read waits for the position that it asks for; 10 s if zero
 	Counting time.Duration // how long a list waits until its number is estimated instead; 60 ms if zero
+	Merging  time.Duration // how long a list is read along its arms until it is gathered instead; 250 ms if zero
 
 	// Want has an index come into being of an expression over the rows of clients; nil: there will be none.
 	Want func(ctx context.Context, name, expression string) error
