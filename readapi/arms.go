@@ -41,7 +41,7 @@ func (q *query) waysOf(apart bool) []way {
 	}
 	var ways []way
 	for _, a := range q.arms {
-		if len(a.ids) > 1 && !(apart && len(a.ids) <= mostScans) {
+		if len(a.ids) > mostScans || len(a.ids) > 1 && !apart {
 			ways = append(ways, way{q.bind(a.ids), a.column + " = way.id and " + a.and()})
 			continue
 		}
