@@ -20,6 +20,7 @@ import (
 
 const (
 	hookRate    = 200 // commands a second, while it is measured how soon they are delivered
+	hookTurns   = 3   // at it alone, and beside others
 	hookSenders = 8   // requests at a time to an endpoint, as webhooks have them
 	pulledPage  = 1000
 
@@ -114,22 +115,27 @@ func (r *run) hooked(ctx context.Context) error {
 		if _, err := o.command(ctx, http.MethodPost, "webhooks", map[string]any{"url": e.url, "types": []string{"*"}}); err != nil {
 			return err
 		}
-		alone, err := r.soon(ctx, o, e)
-		if err != nil {
-			return err
+		// In turns, since a machine is not the same from one minute to the next.
+		var alones, besides [][]time.Duration
+		for range hookTurns {
+			a, err := r.soon(ctx, o, e)
+			if err != nil {
+				return err
+			}
+			b, err := r.besides(ctx, o, e)
+			if err != nil {
+				return err
+			}
+			alones, besides = append(alones, a.each), append(besides, b.each)
 		}
+		alone, beside := newTook(0, alones...), newTook(0, besides...)
 		what := fmt.Sprintf("acknowledged to delivered at %d commands/s", hookRate)
 		r.add(Figure{Name: "events", What: what + ", p50", Value: milli(alone.at(50)), Unit: "ms", P50: alone.at(50), P99: alone.at(99)})
 		r.add(Figure{Name: "events", What: what + ", p99", Value: milli(alone.at(99)), Unit: "ms"})
-		beside, err := r.besides(ctx, o, e)
-		if err != nil {
-			return err
-		}
 		r.add(Figure{
 			Name: "events", What: what + ", beside an endpoint that is slow and one that is down, p99", Value: milli(beside.at(99)), Unit: "ms", P50: beside.at(50), P99: beside.at(99),
 			Limit: milli(alone.at(99)), LimitIs: "p99 alone",
 		}.atMostRatio(1.1))
-
 		return nil
 	})
 }
