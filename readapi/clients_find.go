@@ -56,13 +56,10 @@ func (l *clientList) found(ctx context.Context, a *API) ([]hit, error) {
 			return nil, err
 		}
 		l.expected = expected
-		gathered := l.asOf != nil
-		if !gathered {
-			if gathered, err = l.gathers(ctx, a, w, expected, n); err != nil {
-				return nil, err
-			}
-		}
-		if gathered {
+		switch gathered, err := l.gathers(ctx, a, w, expected, n); {
+		case err != nil:
+			return nil, err
+		case gathered:
 			return l.gather(ctx, a, n)
 		}
 	}
@@ -124,7 +121,10 @@ func (l *clientList) expectLevel(ctx context.Context, a *API, level int) (expect
 
 // gathers says whether all that is expected is to be gathered, of all levels at once.
 func (l *clientList) gathers(ctx context.Context, a *API, w walk, expected expectation, n int) (bool, error) {
-	if len(l.levels) > 0 && expected.rows > searched {
+	switch {
+	case l.asOf != nil: // what was has no order
+		return true, nil
+	case len(l.levels) > 0 && expected.rows > searched:
 		return false, nil
 	}
 	if merged, err := l.merges(ctx, a, w, expected, n); merged || err != nil {

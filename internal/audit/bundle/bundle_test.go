@@ -31,7 +31,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "repeat the changes of a run")
-	every = flag.Int("every", 31, "of the bytes of a bundle's events, every so many is changed; 1 takes minutes")
+	every = flag.Int("every", 97, "of the bytes of a bundle's events, every so many is changed; 1 takes minutes")
 )
 
 // world is a log with clients in two projects, and a tree over it.
