@@ -217,16 +217,14 @@ func (l *clientList) level(ctx context.Context, a *API, level int, at *cursor, n
 		values = at.Values
 	}
 	w, ok := l.walk()
-	if w.armed {
-		merged, err := l.merges(ctx, a, w, expected, n)
-		if err != nil {
+	switch {
+	case w.armed && len(conds) == l.implied: // nothing is passed
+		q, sql := f.arms(w, values, n)
+		return f.ask(ctx, q, sql)
+	case l.reach != "":
+		if merged, err := l.merges(ctx, a, w, expected, n); err != nil {
 			return nil, err
-		}
-		if len(conds) == l.implied {
-			q, sql := f.arms(w, values, n)
-			return f.ask(ctx, q, sql)
-		}
-		if merged && l.reach != "" {
+		} else if merged {
 			return f.merge(ctx, w, values, n)
 		}
 	}
